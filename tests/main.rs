@@ -1,1 +1,3 @@
-//! Integration tests.
+//! One integration binary: from files to lists through the command line, and the walls between the rooms.
+
+mod rooms;

@@ -1,2 +1,54 @@
-//! Command line.
-fn main() {}
+//! The command line: arguments in, one library call, an exit code out.
+//!
+//! Exit codes: 0 done, 1 failure, 2 bad input or usage, 3 partly done.
+#![forbid(unsafe_code)]
+
+mod args;
+mod demo;
+mod evaluate;
+mod failure;
+mod generate;
+mod prepare;
+mod say;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use upnext_kernels::level;
+
+use crate::args::{Cli, Command, KernelLevel};
+
+/// Keeps its pages between steps, which a training's large, short-lived buffers need.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(&cli).unwrap_or_else(|error| {
+        say::news(&format!("error: {error:#}"));
+        failure::exit_code(&error)
+    })
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    if let Some(threads) = cli.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        pool.build_global().with_context(|| format!("starting {threads} threads"))?;
+    }
+    if let Some(wanted) = cli.kernels {
+        level::pin(match wanted {
+            KernelLevel::Portable => level::Level::Portable,
+            KernelLevel::Avx2 => level::Level::Avx2,
+            KernelLevel::Avx512 => level::Level::Avx512,
+        })?;
+    }
+    match &cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Prepare(args) => prepare::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Generate(args) => generate::run(args),
+    }
+}

@@ -1,1 +1,40 @@
-//! upnext-eval.
+//! Full-ranking metrics, their intervals and the baselines printed beside a model.
+//!
+//! A question of a protocol is an input (what the system may see) and a target (what came next).
+//! A [`Scorer`] gives every item of the catalogue a score; [`evaluate()`] turns scores into the
+//! target's rank under both seen policies; [`Report`] turns ranks into metrics, bootstrap intervals
+//! and slices. Sampled metrics are not offered: every rank is among the whole catalogue.
+//!
+//! ```text
+//! Split::test -> evaluate(scorer) -> Outcome (ranks) -> Metrics, intervals, slices -> Report
+//! ```
+//!
+//! Letters: b questions of a batch, i items of the catalogue, k length of a list.
+#![forbid(unsafe_code)]
+
+pub mod baselines;
+pub mod bootstrap;
+mod error;
+pub mod evaluate;
+pub mod markov;
+pub mod metric;
+pub mod mrr;
+pub mod ndcg;
+pub mod popularity;
+pub mod predictions;
+pub mod rank;
+pub mod recall;
+pub mod report;
+pub mod scorer;
+pub mod slices;
+pub mod table;
+pub mod transitions;
+
+pub use baselines::Baseline;
+pub use error::{Error, Result};
+pub use evaluate::{Options, Outcome, evaluate};
+pub use metric::{Metric, Metrics};
+pub use predictions::{Row, predictions};
+pub use rank::Seen;
+pub use report::{Asked, Part, Report};
+pub use scorer::{ModelScorer, Scorer};

@@ -1,1 +1,46 @@
-//! upnext-generate.
+//! Histories to next-item lists: what a server embeds.
+//!
+//! A [`Generator`] is opened once from a model folder and shared between threads. It answers [`Request`]s with
+//! [`Slate`]s, one a request and in order; each answer is a `Result` of its own, so that a bad request never harms
+//! its neighbours, and each has the bits that it would have alone.
+//!
+//! ```no_run
+//! use upnext_generate::{Event, Generator, Method, Options, Request};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let generator = Generator::open("models/demo", Options::default())?;
+//! let history = [Event { key: "The Third Man", at: 100 }, Event { key: "Rebecca", at: 200 }];
+//! let request = Request::builder(&history).length(10).method(Method::Beam { width: 8 }).build()?;
+//! for slate in generator.generate(&[request]) {
+//!     for place in slate?.items {
+//!         println!("{} {}", place.key, place.score);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Letters: b histories · d model width · r rank · i catalogue · w beams · s list length · T window.
+//! This crate knows no table format, no command line and no clock, and its arithmetic goes through
+//! `upnext-kernels`: no candle op runs while it generates.
+#![forbid(unsafe_code)]
+
+mod beam;
+mod eligible;
+mod error;
+mod fallback;
+mod generator;
+mod item_map;
+mod options;
+mod plan;
+mod request;
+mod score;
+mod slate;
+mod topk;
+
+pub use error::{Error, RequestError, Result};
+pub use generator::Generator;
+pub use item_map::ItemMap;
+pub use options::{Options, Threads};
+pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
+pub use slate::{Exactness, ScoredItem, Slate};

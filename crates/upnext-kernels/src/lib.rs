@@ -1,1 +1,31 @@
-//! upnext-kernels.
+//! Slice kernels: what the model, the generator and the trainer compute with on a CPU.
+//!
+//! Slices in, slices out: no tensors, no files, no chance but stateless masks. Every function runs on the
+//! caller's thread unless it says otherwise, and every result is a fixed sequence of roundings for each output
+//! element, so that no bit depends on how many rows share a call, on how a sum over the inner axis is cut into
+//! calls, on the number of threads or on the SIMD [`level`]. The training gradients of [`product`] are the one
+//! exception: they come from the gemm crate, which is deterministic on one machine only.
+//!
+//! Letters: n tokens · m rows of a call · t positions · d model width · h heads · e head width · r rank of an item
+//! vector · i items · k length of an inner axis or of a list.
+
+pub mod attention;
+pub mod dropout;
+pub mod gate;
+mod lane;
+pub mod lanes;
+pub mod level;
+pub mod norm;
+mod packed;
+pub mod product;
+pub mod rotary;
+pub mod rows;
+pub mod score;
+pub mod softmax;
+#[cfg(test)]
+mod testing;
+mod tile;
+mod transpose;
+pub mod view;
+
+pub use view::{Rows, RowsMut};

@@ -1,1 +1,29 @@
-//! upnext-tables.
+//! Log and item files to prepared folders; lists to files.
+//!
+//! The one place that knows table formats: CSV and TSV with a header, and `SASRec` text
+//! (`user item` a line), each plain or compressed with zstd. [`prepare`] reads them into memory,
+//! numbers users and items in byte order of their keys, sorts every user's events by
+//! (timestamp, input order) and writes a prepared folder. [`RowSink`] writes lists as CSV or JSON lines.
+#![forbid(unsafe_code)]
+
+mod delimited;
+mod error;
+mod events;
+mod export;
+mod fields;
+mod format;
+mod intern;
+mod item_table;
+mod lines;
+mod lists;
+mod options;
+mod prepare;
+mod sasrec;
+mod source;
+
+pub use error::{Error, Problem, Result};
+pub use export::{write_events, write_items};
+pub use format::Format;
+pub use lists::{RowSink, Score};
+pub use options::{Columns, PrepareOptions, Progress, Summary};
+pub use prepare::{prepare, read};

@@ -1,0 +1,202 @@
+//! What can be typed: subcommands and flags, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A generative sequential recommender: histories in, next-item lists out.
+#[derive(Debug, Parser)]
+#[command(name = "upnext", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Worker threads [default: all cores].
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// SIMD level of our own kernels; a lower one pins a mixed fleet to the same code [default: the CPU's best].
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) kernels: Option<KernelLevel>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelLevel {
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole line on a generated world, in minutes: prepare, train, evaluate, generate.
+    Demo(DemoArgs),
+    /// Turn event files (and an item file) into a checked, reproducible prepared folder.
+    Prepare(PrepareArgs),
+    /// Train a model from one config on one prepared folder.
+    Train(TrainArgs),
+    /// Rank held-out items over the whole catalogue, beside the baselines.
+    Evaluate(EvaluateArgs),
+    /// Write next-item lists.
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for the demo's data, run and lists; replaced if an earlier demo made it.
+    #[arg(long, value_name = "DIR", default_value = "upnext-demo")]
+    pub(crate) out: PathBuf,
+    /// Seed of the world and of the training.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrepareArgs {
+    /// Event files: CSV, TSV or SASRec text, plain or .zst, in the order in which ties are kept.
+    #[arg(required = true, value_name = "EVENTS")]
+    pub(crate) events: Vec<PathBuf>,
+    /// Item file with display columns (title, genres, …).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) items: Option<PathBuf>,
+    /// Prepared folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Column that holds the user [default: user_id].
+    #[arg(long, value_name = "COLUMN", default_value = "user_id", hide_default_value = true)]
+    pub(crate) user: String,
+    /// Column that holds the item [default: item_id].
+    #[arg(long, value_name = "COLUMN", default_value = "item_id", hide_default_value = true)]
+    pub(crate) item: String,
+    /// Column that holds the time [default: timestamp].
+    #[arg(long, value_name = "COLUMN", default_value = "timestamp", hide_default_value = true)]
+    pub(crate) time: String,
+    /// Read every event file as this format instead of recognising it.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<InputFormat>,
+    /// Skip and count up to N bad rows instead of stopping at the first.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_bad_rows: u64,
+    /// Let items of the item file that have no event join the catalogue (this changes every full ranking).
+    #[arg(long)]
+    pub(crate) all_items: bool,
+    /// Replace an existing folder.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    Csv,
+    Tsv,
+    Sasrec,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// Run configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Prepared folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Run folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Override one key of the config, such as train.lr=3e-4; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Shorthand for --set train.seed=N.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Go on from the newest valid checkpoint of an interrupted run.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Replace an existing run folder.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print the summary as one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Model folder (a run's `model/`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Prepared folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Which held-out items to ask for.
+    #[arg(long, value_name = "SPLIT", default_value = "test")]
+    pub(crate) split: SplitName,
+    /// Protocol id (loo, time:T1,T2, last:N) [default: the model's own].
+    #[arg(long, value_name = "ID")]
+    pub(crate) protocol: Option<String>,
+    /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Leave the baselines out.
+    #[arg(long)]
+    pub(crate) no_baselines: bool,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitName {
+    Test,
+    Validation,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// Model folder (a run's `model/`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Prepared folder whose histories are continued.
+    #[arg(long, value_name = "DIR", conflicts_with = "histories", required_unless_present = "histories")]
+    pub(crate) data: Option<PathBuf>,
+    /// Event file whose histories are continued (user_id,item_id,timestamp; formats as in prepare).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) histories: Option<PathBuf>,
+    /// Lists to write, .csv or .jsonl: user_id, rank, item_id, score. An existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Items in a list.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) length: u32,
+    /// How a list is found.
+    #[arg(long, value_name = "METHOD", default_value = "top-k")]
+    pub(crate) method: MethodName,
+    /// Beams kept by --method beam.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) width: u32,
+    /// Let items of the history into the list.
+    #[arg(long)]
+    pub(crate) keep_seen: bool,
+    /// File of item ids, one a line, that no list may hold.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) deny: Option<PathBuf>,
+    /// File of item ids, one a line: lists hold nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+    /// Users per batch; the lists do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) batch: u32,
+    /// Print a summary as one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodName {
+    TopK,
+    Beam,
+}

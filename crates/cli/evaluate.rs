@@ -1,0 +1,120 @@
+//! `upnext evaluate`: a model's full-ranking metrics beside the baselines.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use upnext_data::{ItemId, Prepared, Protocol, Split};
+use upnext_eval::evaluate::Options;
+use upnext_eval::{Asked, ModelScorer, Part, Report, baselines, predictions};
+use upnext_model::folder::Served;
+use upnext_tables::RowSink;
+
+use crate::args::{EvaluateArgs, SplitName};
+use crate::failure::BadInput;
+use crate::say;
+
+/// Seed of the bootstrap: the same intervals for everybody.
+const BOOTSTRAP: u64 = 1;
+
+pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
+    let served = upnext_model::folder::open(&args.model)
+        .with_context(|| format!("opening model folder {}", args.model.display()))?;
+    let data = Prepared::open(&args.data).with_context(|| format!("opening prepared folder {}", args.data.display()))?;
+    check_same_data(&served, &data)?;
+    let split = held_out(&served, &data, args.protocol.as_deref())?;
+    let part = match args.split {
+        SplitName::Test => Part::Test,
+        SplitName::Validation => Part::Validation,
+    };
+    let asked = Asked { histories: &data.histories, split: &split, part, items: data.catalog.len(), seed: BOOTSTRAP };
+    if asked.questions().is_empty() {
+        let protocol = split.protocol;
+        return Err(BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into());
+    }
+    if let Some(path) = &args.predictions {
+        write_predictions(&served, &data, &asked, path)?;
+    }
+    let report = measure(&served, &asked, !args.no_baselines)?;
+    if args.json {
+        say::json(&serde_json::to_value(&report)?)?;
+    } else {
+        say::result(&report.table())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model's report, with the baselines where wanted.
+pub(crate) fn measure(served: &Served, asked: &Asked<'_>, with_baselines: bool) -> Result<Report> {
+    let bar = if say::is_watched() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?);
+    let draw = |name: &str, done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        bar.set_message(name.to_owned());
+    };
+    let options = Options { progress: Some(&draw) };
+    let rivals = if with_baselines {
+        baselines::fit(asked.histories, asked.split, asked.items, options)?
+    } else {
+        Vec::new()
+    };
+    let report = Report::measure(&ModelScorer::new(&served.network, &served.vectors), &rivals, asked, options);
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+/// A model speaks of one prepared folder: with another, "held out" would mean nothing.
+fn check_same_data(served: &Served, data: &Prepared) -> Result<()> {
+    let (model, folder) = (&served.manifest.data_hash, data.manifest.data_hash());
+    if *model == folder {
+        return Ok(());
+    }
+    let (model, folder) = (say::shorten(model, 13), say::shorten(&folder, 13));
+    let what = format!(
+        "the model was trained on other data (hash {model}) than this folder holds (hash {folder}): its held-out items \
+         cannot be known here; name the folder it was trained from"
+    );
+    Err(BadInput(what).into())
+}
+
+/// The split of the protocol asked for, which must not ask for anything the model was trained on.
+fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<Split> {
+    let own: Protocol = served.manifest.protocol.parse()?;
+    let own_split = own.split(&data.histories)?;
+    let Some(id) = protocol else { return Ok(own_split) };
+    let asked: Protocol = id.parse()?;
+    let split = asked.split(&data.histories)?;
+    let trained_on = |question: &&upnext_data::Question| question.start < own_split.train[question.user.index()];
+    if let Some(question) = split.test.iter().chain(&split.validation).find(trained_on) {
+        let user = data.histories.user_key(question.user);
+        let what = format!(
+            "protocol {asked} asks for events that the model was trained on (protocol {own}), user {user:?} the first: \
+             its numbers would be a leak; train a model with protocol = \"{asked}\""
+        );
+        return Err(BadInput(what).into());
+    }
+    Ok(split)
+}
+
+fn write_predictions(served: &Served, data: &Prepared, asked: &Asked<'_>, path: &Path) -> Result<()> {
+    let mut sink = RowSink::create(path)?;
+    let scorer = ModelScorer::new(&served.network, &served.vectors);
+    predictions::predictions(
+        &scorer,
+        &data.histories,
+        &data.catalog,
+        asked.questions(),
+        predictions::LENGTH,
+        &mut |row| sink.row(row.user_key, row.rank, row.item_key, row.score).map_err(std::io::Error::other),
+    )?;
+    let rows = sink.finish()?;
+    say::news(&format!("{}: {} rows", path.display(), say::count(rows)));
+    Ok(())
+}
+
+/// A title where the catalogue has one, else the key.
+pub(crate) fn display(data: &Prepared, item: ItemId) -> &str {
+    data.catalog.title(item).filter(|title| !title.is_empty()).unwrap_or_else(|| data.catalog.key(item))
+}

@@ -1,0 +1,40 @@
+//! Which exit code an error deserves.
+
+use std::process::ExitCode;
+
+/// What was asked for cannot be done as asked: the caller has to change something.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
+
+/// Everything was done but for some of the users.
+pub(crate) const PARTLY: u8 = 3;
+
+/// 2 for bad input or usage, 1 for everything else.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if error.chain().any(is_bad_input) { 2 } else { 1 })
+}
+
+fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let tables = cause.downcast_ref::<upnext_tables::Error>();
+    let train = cause.downcast_ref::<upnext_train::Error>();
+    let data = cause.downcast_ref::<upnext_data::Error>();
+    let model = cause.downcast_ref::<upnext_model::Error>();
+    cause.is::<BadInput>()
+        || cause.is::<upnext_generate::RequestError>()
+        || cause.is::<upnext_kernels::level::LevelError>()
+        || tables.is_some_and(|error| !matches!(error, upnext_tables::Error::Write { .. }))
+        || train.is_some_and(|error| {
+            use upnext_train::Error;
+            matches!(
+                error,
+                Error::Config { .. }
+                    | Error::Exists(_)
+                    | Error::NotARun(_)
+                    | Error::Differs { .. }
+                    | Error::DenseTable { .. }
+            )
+        })
+        || data.is_some()
+        || model.is_some()
+}

@@ -1,0 +1,239 @@
+//! Protocols: who trains on what, and what is asked.
+
+use crate::{Error, Histories, History, Result, UserId};
+
+/// A way to hold events out. Its id is printed with every metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Protocol {
+    /// `loo`: per user the last event tests, the second last validates, the rest trains.
+    LeaveOneOut,
+    /// `time:<validation>,<test>[,all]`: nothing at or after a cut reaches what is before it.
+    Time {
+        /// The first cut: what is before it trains.
+        validation: i64,
+        /// The second cut: what is at or after it tests.
+        test: i64,
+        /// Ask for every event after a cut, not only for each user's first.
+        all_targets: bool,
+    },
+    /// `last:<n>`: the last n events test, the one before validates, the rest trains.
+    Last {
+        /// How many events are held out for the test.
+        n: usize,
+    },
+}
+
+/// One question: after a user's first `start` events, which are the next `targets`?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Whom it is about.
+    pub user: UserId,
+    /// The input is the events `[0, start)`; at least one.
+    pub start: usize,
+    /// The held-out events are `[start, start + targets)`; at least one.
+    pub targets: usize,
+}
+
+/// What a protocol makes of the histories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The protocol that made it.
+    pub protocol: Protocol,
+    /// Per user: how many leading events train.
+    pub train: Vec<usize>,
+    /// Asked after each epoch, ascending by user and start.
+    pub validation: Vec<Question>,
+    /// Asked at the end, ascending by user and start.
+    pub test: Vec<Question>,
+}
+
+/// Why a protocol was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// No protocol of this name.
+    #[error("there is no protocol {0:?}; known are loo, time and last")]
+    Unknown(String),
+    /// Too many or too few parts after the colon.
+    #[error("it does not take {0} parts after the colon")]
+    Parts(usize),
+    /// A part that should be a number.
+    #[error("{part:?} is no whole number that fits")]
+    Number {
+        /// The part.
+        part: String,
+        /// Why not.
+        source: std::num::ParseIntError,
+    },
+    /// Cuts out of order.
+    #[error("the validation cut {validation} is not before the test cut {test}")]
+    Cuts {
+        /// The first cut.
+        validation: i64,
+        /// The second cut.
+        test: i64,
+    },
+    /// Nothing held out.
+    #[error("at least one event must be held out")]
+    None,
+}
+
+impl ProtocolError {
+    /// Adds what was given and the valid form nearest to it.
+    fn at(self, id: &str) -> Error {
+        let head = id.split(':').next().unwrap_or_default();
+        let nearest =
+            FORMS.iter().min_by_key(|form| distance(head, form.split(':').next().unwrap_or_default()));
+        Error::Protocol { id: id.to_owned(), nearest: nearest.copied().unwrap_or_default(), source: self }
+    }
+}
+
+/// How protocols are written.
+const FORMS: [&str; 3] = ["loo", "time:<validation>,<test>[,all] (Unix times)", "last:<n>"];
+
+/// Edits from one word to another (Levenshtein 1966).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (above, a) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (place, b) in to.chars().enumerate() {
+            let edits = (diagonal + usize::from(a != b)).min(row[place] + 1).min(row[place + 1] + 1);
+            diagonal = std::mem::replace(&mut row[place + 1], edits);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn number(part: &str, source: std::num::ParseIntError) -> ProtocolError {
+    ProtocolError::Number { part: part.to_owned(), source }
+}
+
+impl Protocol {
+    fn time(validation: &str, test: &str, all_targets: bool) -> std::result::Result<Self, ProtocolError> {
+        let cut = |part: &str| part.parse().map_err(|source| number(part, source));
+        Ok(Self::Time { validation: cut(validation)?, test: cut(test)?, all_targets })
+    }
+
+    /// Splits the histories.
+    ///
+    /// # Errors
+    /// When the protocol's numbers make no sense (cuts out of order, `last:0`).
+    pub fn split(&self, histories: &Histories) -> Result<Split> {
+        self.check().map_err(|source| source.at(&self.to_string()))?;
+        let mut split =
+            Split { protocol: *self, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
+        for (user, history) in histories.iter() {
+            let train = match *self {
+                Self::LeaveOneOut => split.ask_last(user, history.len(), 1),
+                Self::Last { n } => split.ask_last(user, history.len(), n),
+                Self::Time { validation, test, all_targets } => {
+                    split.ask_after(user, history.times, [validation, test], all_targets)
+                }
+            };
+            split.train.push(train);
+        }
+        Ok(split)
+    }
+
+    fn check(&self) -> std::result::Result<(), ProtocolError> {
+        match *self {
+            Self::Time { validation, test, .. } if validation >= test => {
+                Err(ProtocolError::Cuts { validation, test })
+            }
+            Self::Last { n: 0 } => Err(ProtocolError::None),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Split {
+    /// The last `n` events test, the one before them validates; says how many train. A user with fewer than 2n
+    /// events, or with nothing left to train on, only trains.
+    fn ask_last(&mut self, user: UserId, events: usize, n: usize) -> usize {
+        match events.checked_sub(n).and_then(|left| left.checked_sub(1)) {
+            Some(train) if train >= 1 && events - n >= n => {
+                self.validation.push(Question { user, start: train, targets: 1 });
+                self.test.push(Question { user, start: train + 1, targets: n });
+                train
+            }
+            _ => events,
+        }
+    }
+
+    /// What is at or after a cut is asked for, given everything before that cut; says how many events train. With
+    /// `all` each event in turn is a question of its own, given everything before it.
+    fn ask_after(&mut self, user: UserId, times: &[i64], cuts: [i64; 2], all: bool) -> usize {
+        let [first, second] = cuts.map(|cut| times.partition_point(|&at| at < cut));
+        for (questions, start, end) in
+            [(&mut self.validation, first, second), (&mut self.test, second, times.len())]
+        {
+            if start > 0 && start < end {
+                let asked = if all { start..end } else { start..start + 1 };
+                questions.extend(asked.map(|start| Question { user, start, targets: 1 }));
+            }
+        }
+        first
+    }
+}
+
+impl Question {
+    /// The events that are known.
+    #[must_use]
+    pub fn input<'a>(&self, histories: &'a Histories) -> History<'a> {
+        let history = histories.of(self.user);
+        History { items: &history.items[..self.start], times: &history.times[..self.start] }
+    }
+
+    /// The events that are asked for.
+    #[must_use]
+    pub fn held_out<'a>(&self, histories: &'a Histories) -> History<'a> {
+        let history = histories.of(self.user);
+        let asked = self.start..self.start + self.targets;
+        History { items: &history.items[asked.clone()], times: &history.times[asked] }
+    }
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LeaveOneOut => write!(f, "loo"),
+            Self::Time { validation, test, all_targets: false } => write!(f, "time:{validation},{test}"),
+            Self::Time { validation, test, all_targets: true } => write!(f, "time:{validation},{test},all"),
+            Self::Last { n } => write!(f, "last:{n}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Protocol {
+    type Err = Error;
+
+    fn from_str(id: &str) -> Result<Self> {
+        let (head, rest) = id.split_once(':').map_or((id, None), |(head, rest)| (head, Some(rest)));
+        let parts: Vec<&str> = rest.map(|rest| rest.split(',').collect()).unwrap_or_default();
+        let protocol = match (head, parts.as_slice()) {
+            ("loo", []) => Ok(Self::LeaveOneOut),
+            ("time", [validation, test]) => Self::time(validation, test, false),
+            ("time", [validation, test, "all"]) => Self::time(validation, test, true),
+            ("last", [n]) => n.parse().map(|n| Self::Last { n }).map_err(|source| number(n, source)),
+            ("loo" | "time" | "last", _) => Err(ProtocolError::Parts(parts.len())),
+            _ => Err(ProtocolError::Unknown(head.to_owned())),
+        };
+        let checked = protocol.and_then(|protocol| protocol.check().map(|()| protocol));
+        checked.map_err(|source| source.at(id))
+    }
+}
+
+impl TryFrom<String> for Protocol {
+    type Error = Error;
+
+    fn try_from(id: String) -> Result<Self> {
+        id.parse()
+    }
+}
+
+impl From<Protocol> for String {
+    fn from(protocol: Protocol) -> Self {
+        protocol.to_string()
+    }
+}

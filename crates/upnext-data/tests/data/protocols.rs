@@ -1,0 +1,107 @@
+//! Protocols by hand-worked examples, and how they are written.
+
+use upnext_data::{Error, Histories, ItemId, Protocol, Question, Split, UserId};
+
+use crate::world::chain;
+
+fn one(times: &[i64]) -> Histories {
+    let items = (0..times.len() as u32).map(ItemId).collect();
+    Histories::new(["ann"].iter().collect(), vec![0, times.len() as u64], items, times.to_vec()).unwrap()
+}
+
+/// How many events train, then (start, targets) of the validation and of the test questions.
+type Answer<'a> = (usize, &'a [(usize, usize)], &'a [(usize, usize)]);
+
+fn check(id: &str, times: &[i64], (train, validation, test): Answer<'_>) {
+    let Split { train: found, validation: v, test: t, protocol } =
+        id.parse::<Protocol>().unwrap().split(&one(times)).unwrap();
+    let asked = |questions: &[(usize, usize)]| -> Vec<Question> {
+        questions.iter().map(|&(start, targets)| Question { user: UserId(0), start, targets }).collect()
+    };
+    assert_eq!((found, v, t), (vec![train], asked(validation), asked(test)), "{id} {times:?}");
+    assert_eq!(protocol.to_string(), id);
+}
+
+#[test]
+fn leave_one_out_holds_two_events_out() {
+    check("loo", &[1, 1, 1, 1], (2, &[(2, 1)], &[(3, 1)]));
+    check("loo", &[1, 1, 1], (1, &[(1, 1)], &[(2, 1)]));
+    check("loo", &[1, 1], (2, &[], &[]));
+    check("loo", &[], (0, &[], &[]));
+}
+
+#[test]
+fn the_last_n_are_asked_only_of_users_with_twice_as_many() {
+    check("last:2", &[0; 4], (1, &[(1, 1)], &[(2, 2)]));
+    check("last:2", &[0; 3], (3, &[], &[]));
+    check("last:3", &[0; 6], (2, &[(2, 1)], &[(3, 3)]));
+    check("last:3", &[0; 5], (5, &[], &[]));
+    // One event for the test, one for the validation, and one to train on.
+    check("last:1", &[0; 3], (1, &[(1, 1)], &[(2, 1)]));
+    check("last:1", &[0; 2], (2, &[], &[]));
+    check("last:18446744073709551615", &[0; 2], (2, &[], &[]));
+}
+
+#[test]
+fn a_cut_lets_nothing_through() {
+    check("time:10,20", &[5, 9, 10, 15, 20, 25], (2, &[(2, 1)], &[(4, 1)]));
+    check("time:10,20,all", &[5, 9, 10, 15, 20, 25], (2, &[(2, 1), (3, 1)], &[(4, 1), (5, 1)]));
+    check("time:10,20", &[5, 20], (1, &[], &[(1, 1)]));
+    check("time:10,20", &[5, 19], (1, &[(1, 1)], &[]));
+}
+
+#[test]
+fn who_has_nothing_before_a_cut_is_not_asked_at_it() {
+    check("time:10,20", &[12, 15, 30], (0, &[], &[(2, 1)]));
+    check("time:10,20,all", &[20, 21], (0, &[], &[]));
+    check("time:-20,-10", &[-30, -15], (1, &[(1, 1)], &[]));
+}
+
+#[test]
+fn a_question_knows_its_input_and_what_is_held_out() {
+    let histories = one(&[1, 2, 3, 4, 5]);
+    let question = Question { user: UserId(0), start: 2, targets: 2 };
+    assert_eq!(question.input(&histories).times, [1, 2]);
+    assert_eq!(question.held_out(&histories).times, [3, 4]);
+}
+
+#[test]
+fn a_protocol_is_written_as_it_is_read() {
+    for id in ["loo", "last:10", "time:-5,7", "time:0,1,all"] {
+        let protocol: Protocol = id.parse().unwrap();
+        assert_eq!(protocol.to_string(), id);
+        let json = serde_json::to_string(&protocol).unwrap();
+        assert_eq!(json, format!("\"{id}\""));
+        assert_eq!(serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
+    }
+}
+
+#[test]
+fn a_misspelt_protocol_names_the_nearest_valid_form() {
+    let check = |id: &str, expected: &str| {
+        let error = id.parse::<Protocol>().unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }));
+        assert_eq!(chain(&error), format!("protocol {id:?}: the nearest valid form is {expected}"));
+    };
+    let time = "time:<validation>,<test>[,all] (Unix times)";
+    check("lo", "loo: there is no protocol \"lo\"; known are loo, time and last");
+    check("leave-one-out", "loo: there is no protocol \"leave-one-out\"; known are loo, time and last");
+    check("lats:5", "last:<n>: there is no protocol \"lats\"; known are loo, time and last");
+    check("", "loo: there is no protocol \"\"; known are loo, time and last");
+    check("loo:1", "loo: it does not take 1 parts after the colon");
+    check("last", "last:<n>: it does not take 0 parts after the colon");
+    check("time:5", &format!("{time}: it does not take 1 parts after the colon"));
+    check("time:1,2,some", &format!("{time}: it does not take 3 parts after the colon"));
+    check("time:20,10", &format!("{time}: the validation cut 20 is not before the test cut 10"));
+    check("last:0", "last:<n>: at least one event must be held out");
+    let number = "\"x\" is no whole number that fits: invalid digit found in string";
+    check("last:x", &format!("last:<n>: {number}"));
+    check("time:1,x", &format!("{time}: {number}"));
+}
+
+#[test]
+fn a_protocol_made_by_hand_is_checked_before_it_splits() {
+    let error = Protocol::Time { validation: 2, test: 2, all_targets: false }.split(&one(&[1])).unwrap_err();
+    assert!(chain(&error).ends_with("the validation cut 2 is not before the test cut 2"));
+    assert!(Protocol::Last { n: 0 }.split(&one(&[1])).is_err());
+}

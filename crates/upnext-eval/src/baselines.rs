@@ -1,0 +1,104 @@
+//! The baselines of a report, fitted on training events and chosen on validation.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use upnext_data::Histories;
+use upnext_data::Split;
+use upnext_data::popularity;
+
+use crate::evaluate::{Options, evaluate};
+use crate::markov::Markov;
+use crate::metric::Metric;
+use crate::popularity::Popularity;
+use crate::rank::Seen;
+use crate::transitions::Transitions;
+use crate::{Result, Scorer};
+
+/// Name of the first-order chain in reports.
+pub const FIRST_ORDER: &str = "first-order-markov";
+/// Name of the windowed chain in reports.
+pub const WINDOWED: &str = "windowed-markov";
+
+/// The metric that a baseline's parameters are chosen by, with seen dropped.
+const CHOSEN_BY: Metric = Metric::Ndcg(10);
+
+/// One system to print beside the model.
+pub struct Baseline<'a> {
+    /// The system.
+    pub scorer: Box<dyn Scorer + 'a>,
+    /// How it was set up, for the report; null when it has no parameters.
+    pub parameters: Value,
+}
+
+/// Fits popularity, first-order Markov and windowed Markov to the split's training events.
+///
+/// The chains' parameters are those with the best NDCG@10 on the split's validation questions (seen
+/// dropped): decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5}
+/// for the first-order one. Of equal ones the first named wins, as it does when a split has no
+/// validation questions. The parameters and the validation value are in [`Baseline::parameters`].
+///
+/// # Errors
+/// When the split is of other histories, or they hold items outside `items`.
+pub fn fit(
+    histories: &Histories,
+    split: &Split,
+    items: usize,
+    options: Options<'_>,
+) -> Result<Vec<Baseline<'static>>> {
+    let counts = popularity::counts(histories, &split.train, items);
+    let fitting = Fitting { histories, split, items, counts: &counts, options };
+    let first = fitting.choose(FIRST_ORDER, &[(1, 1.0)], &[1.0, 0.75, 0.5])?;
+    let windowed = fitting.choose(WINDOWED, &[(10, 0.8), (10, 0.6), (5, 0.8), (5, 0.6)], &[1.0, 0.75])?;
+    let popular = Baseline { scorer: Box::new(Popularity::new(&counts)), parameters: Value::Null };
+    Ok([Some(popular), first, windowed].into_iter().flatten().collect())
+}
+
+/// What every candidate of a grid is fitted to.
+struct Fitting<'a> {
+    histories: &'a Histories,
+    split: &'a Split,
+    items: usize,
+    counts: &'a [u64],
+    options: Options<'a>,
+}
+
+impl Fitting<'_> {
+    /// The best chain over all (window, decay) and ν, if there are any; one pair's transitions are held at a time.
+    fn choose(&self, name: &str, pairs: &[(usize, f64)], norms: &[f64]) -> Result<Option<Baseline<'static>>> {
+        let mut best: Option<(f64, Markov)> = None;
+        for &(window, decay) in pairs {
+            let counted = Transitions::count(self.histories, &self.split.train, self.items, window, decay)?;
+            let counted = Arc::new(counted);
+            for &norm in norms {
+                let chain = Markov::new(name, Arc::clone(&counted), self.counts, norm);
+                let value = self.validate(&chain)?;
+                if best.as_ref().is_none_or(|(most, _)| value > *most) {
+                    best = Some((value, chain));
+                }
+            }
+        }
+        Ok(best.map(|(value, chain)| {
+            let parameters = self.describe(&chain, value);
+            Baseline { scorer: Box::new(chain), parameters }
+        }))
+    }
+
+    /// Validation NDCG@10, seen dropped; 0 when there is nothing to validate on.
+    fn validate(&self, chain: &Markov) -> Result<f64> {
+        if self.split.validation.is_empty() {
+            return Ok(0.0);
+        }
+        let outcome = evaluate(chain, self.histories, &self.split.validation, self.options)?;
+        Ok(outcome.mean(CHOSEN_BY, Seen::Dropped))
+    }
+
+    fn describe(&self, chain: &Markov, value: f64) -> Value {
+        let chosen = chain.parameters();
+        let mut described = json!({ "window": chosen.window, "decay": chosen.decay, "norm": chosen.norm });
+        if !self.split.validation.is_empty() {
+            described["validation_ndcg@10"] = json!(value);
+        }
+        described
+    }
+}

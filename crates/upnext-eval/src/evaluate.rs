@@ -1,0 +1,160 @@
+//! Questions to ranks: batches in parallel, memory bounded.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use upnext_data::Histories;
+use upnext_data::Question;
+use upnext_data::{ItemId, UserId};
+
+use crate::metric::{Metric, Metrics};
+use crate::rank::{Seen, ranks};
+use crate::{Error, Result, Scorer, bootstrap};
+
+/// Questions of one batch at most: enough to amortise reading the item vectors once.
+const QUESTIONS: usize = 64;
+/// Scores of one batch at most (16 MiB); one batch is in flight per thread.
+const SCORES: usize = 1 << 22;
+
+/// Called with the scorer's name, the questions done and the questions there are.
+pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
+
+/// How an evaluation runs; nothing in it moves a number.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Called after each batch, from any thread.
+    pub progress: Option<Progress<'a>>,
+}
+
+/// The ranks of all targets, question by question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whose question it was.
+    pub users: Vec<UserId>,
+    /// Rank of the target with seen items dropped, from 1.
+    pub rank_dropped: Vec<u32>,
+    /// Rank of the target with seen items kept, from 1.
+    pub rank_kept: Vec<u32>,
+}
+
+impl Outcome {
+    /// The ranks under one seen policy.
+    pub fn ranks(&self, seen: Seen) -> &[u32] {
+        match seen {
+            Seen::Dropped => &self.rank_dropped,
+            Seen::Kept => &self.rank_kept,
+        }
+    }
+
+    /// The mean of one metric over all questions.
+    pub fn mean(&self, metric: Metric, seen: Seen) -> f64 {
+        metric.mean(self.ranks(seen))
+    }
+
+    /// All reported metrics, without intervals.
+    pub fn metrics(&self, seen: Seen) -> Metrics {
+        Metrics::of_ranks(self.ranks(seen))
+    }
+
+    /// All reported metrics with their 95 % bootstrap intervals over users.
+    pub fn metrics_with_intervals(&self, seen: Seen, seed: u64) -> Metrics {
+        let ranks = self.ranks(seen);
+        Metrics::of_ranks(ranks).with_intervals(bootstrap::of_ranks(&self.users, ranks, seed))
+    }
+}
+
+/// Ranks the target of every question among all items, under both seen policies.
+///
+/// The target is the first held-out event. Ties count against the system (see [`ranks`]). Batches run
+/// in parallel on the current rayon pool, each on one thread; the ranks do not depend on how many
+/// there are, because a scorer's row does not depend on its neighbours.
+///
+/// # Errors
+/// When there are no questions, a question is empty, the data hold items that the scorer does not
+/// know, or the scorer fails.
+pub fn evaluate(
+    scorer: &dyn Scorer,
+    histories: &Histories,
+    questions: &[Question],
+    options: Options<'_>,
+) -> Result<Outcome> {
+    check(scorer, histories, questions)?;
+    let batch = batch_size(scorer.items());
+    let done = AtomicUsize::new(0);
+    let parts: Vec<Vec<(u32, u32)>> = questions
+        .par_chunks(batch)
+        .map(|asked| {
+            let part = rank_batch(scorer, histories, asked)?;
+            let so_far = done.fetch_add(asked.len(), Ordering::Relaxed) + asked.len();
+            if let Some(progress) = options.progress {
+                progress(scorer.name(), so_far, questions.len());
+            }
+            Ok(part)
+        })
+        .collect::<Result<_>>()?;
+    let (rank_dropped, rank_kept) = parts.into_iter().flatten().unzip();
+    Ok(Outcome { users: questions.iter().map(|asked| asked.user).collect(), rank_dropped, rank_kept })
+}
+
+/// Questions per batch over a catalogue of `items`.
+pub(crate) fn batch_size(items: usize) -> usize {
+    (SCORES / items.max(1)).clamp(1, QUESTIONS)
+}
+
+/// (dropped, kept) ranks of one batch.
+fn rank_batch(scorer: &dyn Scorer, histories: &Histories, asked: &[Question]) -> Result<Vec<(u32, u32)>> {
+    let items = scorer.items();
+    let mut scores_bi = vec![0.0; asked.len() * items];
+    scorer.answer(histories, asked, &mut scores_bi)?;
+    let mut scratch = Vec::new();
+    let rank = |(question, scores): (&Question, &[f32])| {
+        let found = ranks(scores, target(question, histories), question.input(histories).items, &mut scratch);
+        (found.dropped, found.kept)
+    };
+    Ok(asked.iter().zip(scores_bi.chunks_exact(items)).map(rank).collect())
+}
+
+/// The item a question asks for: the first held-out event. The question must have passed [`check`].
+pub(crate) fn target(question: &Question, histories: &Histories) -> ItemId {
+    histories.of(question.user).items[question.start]
+}
+
+/// Refuses questions that cannot be answered, before anything is scored.
+pub(crate) fn check(scorer: &dyn Scorer, histories: &Histories, questions: &[Question]) -> Result<()> {
+    if questions.is_empty() {
+        return Err(Error::NoQuestions);
+    }
+    let items = scorer.items();
+    questions.par_iter().try_for_each(|asked| {
+        let user = asked.user.index();
+        if user >= histories.users() {
+            return Err(Error::Split { split: user + 1, histories: histories.users() });
+        }
+        let events = histories.of(asked.user).items;
+        if asked.start == 0 {
+            return Err(Error::EmptyInput { user });
+        }
+        if asked.targets == 0 || asked.start >= events.len() {
+            return Err(Error::NoTarget { user, start: asked.start, events: events.len() });
+        }
+        match events[..=asked.start].iter().find(|item| item.index() >= items) {
+            Some(item) => {
+                Err(Error::UnknownItem { item: item.index(), items, scorer: scorer.name().to_owned() })
+            }
+            None => Ok(()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_stays_within_its_memory() {
+        assert_eq!(batch_size(0), 64);
+        assert_eq!(batch_size(3_416), 64);
+        assert_eq!(batch_size(1_000_000), 4);
+        assert_eq!(batch_size(10_000_000), 1);
+    }
+}

@@ -1,0 +1,109 @@
+//! The rank of a target among all items, under both seen policies at once.
+//!
+//! Knows scores and ids only; which input belongs to which target is the protocol's business.
+
+use upnext_data::ItemId;
+
+/// Whether items of the input may be recommended again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// Items of the input are no candidates, except a target that is itself in the input.
+    Dropped,
+    /// Every item of the catalogue is a candidate.
+    Kept,
+}
+
+/// Ranks of one target, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranks {
+    /// Among items that are not in the input, and the target.
+    pub dropped: u32,
+    /// Among all items.
+    pub kept: u32,
+}
+
+/// How many candidates stand at or before the target: those whose score is at least the target's.
+///
+/// Ties count against the system: a constant scorer puts every target last. So do scores that are
+/// not numbers: an item with one stands before the target, and a target with one stands last.
+/// The input's items are taken out of the dropped rank once each, however often they occur, and a
+/// target that is itself in the input stays a candidate. `scratch` is reused between calls.
+///
+/// The target and the input must be within `scores`.
+///
+/// ```
+/// use upnext_data::ItemId;
+/// use upnext_eval::rank::{Ranks, ranks};
+/// let scores = [0.9, 0.5, 0.5, 0.1, 0.7];
+/// // Item 1 ties with item 2; items 0 and 4 are better, and item 0 is in the input.
+/// let found = ranks(&scores, ItemId(1), &[ItemId(0)], &mut Vec::new());
+/// assert_eq!(found, Ranks { kept: 4, dropped: 3 });
+/// ```
+pub fn ranks(scores: &[f32], target: ItemId, input: &[ItemId], scratch: &mut Vec<u32>) -> Ranks {
+    distinct_but(input, target, scratch);
+    let at = scores[target.index()];
+    if at.is_nan() {
+        let kept = scores.len() as u32;
+        return Ranks { kept, dropped: kept - scratch.len() as u32 };
+    }
+    // Branch-free, so that the row is counted as fast as it is read.
+    let kept: u32 = scores.iter().map(|&score| u32::from(is_ahead(score, at))).sum();
+    let seen: u32 = scratch.iter().map(|&item| u32::from(is_ahead(scores[item as usize], at))).sum();
+    Ranks { kept, dropped: kept - seen }
+}
+
+/// The distinct items of the input but the target, ascending: what the seen filter drops.
+pub(crate) fn distinct_but(input: &[ItemId], target: ItemId, out: &mut Vec<u32>) {
+    out.clear();
+    out.extend(input.iter().filter(|&&item| item != target).map(|item| item.0));
+    out.sort_unstable();
+    out.dedup();
+}
+
+fn is_ahead(score: f32, target: f32) -> bool {
+    score >= target || score.is_nan()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scores: &[f32], target: u32, input: &[u32], kept: u32, dropped: u32) {
+        let input: Vec<ItemId> = input.iter().map(|&item| ItemId(item)).collect();
+        let found = ranks(scores, ItemId(target), &input, &mut Vec::new());
+        assert_eq!(found, Ranks { kept, dropped }, "{scores:?} {target} {input:?}");
+    }
+
+    #[test]
+    fn better_items_push_the_target_down() {
+        check(&[4.0, 3.0, 2.0, 1.0], 2, &[], 3, 3);
+        check(&[4.0, 3.0, 2.0, 1.0], 0, &[], 1, 1);
+    }
+
+    #[test]
+    fn ties_count_against_the_system() {
+        check(&[1.0; 5], 0, &[], 5, 5);
+        check(&[0.0, -0.0, 1.0], 0, &[], 3, 3);
+    }
+
+    #[test]
+    fn a_seen_item_is_taken_out_once_however_often_it_was_seen() {
+        check(&[4.0, 3.0, 2.0, 1.0], 2, &[0, 0, 0], 3, 2);
+        check(&[4.0, 3.0, 2.0, 1.0], 2, &[0, 1, 3, 0], 3, 1);
+    }
+
+    #[test]
+    fn a_target_in_the_history_stays_a_candidate() {
+        check(&[4.0, 3.0, 2.0], 1, &[0, 1, 1], 2, 1);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_worst_for_the_system() {
+        check(&[f32::NAN, 3.0, 2.0], 1, &[], 2, 2);
+        check(&[f32::NAN, 3.0, 2.0], 1, &[0], 2, 1);
+        check(&[5.0, f32::NAN, 2.0], 1, &[], 3, 3);
+        check(&[5.0, f32::NAN, 2.0], 1, &[0, 1], 3, 2);
+        check(&[f32::NEG_INFINITY, 3.0, f32::INFINITY], 1, &[], 2, 2);
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be evaluated: anything that scores every item after an input.
+
+use upnext_data::Histories;
+use upnext_data::Question;
+use upnext_data::{ItemId, window};
+use upnext_kernels::{Rows, score};
+use upnext_model::{Network, Vectors};
+
+use crate::{Error, Result};
+
+/// A system under evaluation: a score per item after each input, higher is better.
+pub trait Scorer: Sync {
+    /// The name in reports.
+    fn name(&self) -> &str;
+
+    /// i: items that are scored.
+    fn items(&self) -> usize;
+
+    /// Scores of all items after each input, `(b, i)` row-major into `out`.
+    ///
+    /// An input is everything the system may know, oldest first and never empty; cutting it to a
+    /// window is the scorer's own business. A row must not depend on its neighbours.
+    ///
+    /// # Errors
+    /// When an input is empty or holds an unknown item, or `out` has another size.
+    fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()>;
+
+    /// Scores for whole questions, `(b, i)`; by default those of their inputs' items.
+    ///
+    /// A system that also reads times or users, such as the truth of a generated world, overrides this.
+    ///
+    /// # Errors
+    /// As [`Scorer::score`].
+    fn answer(&self, histories: &Histories, questions: &[Question], out: &mut [f32]) -> Result<()> {
+        let inputs: Vec<&[ItemId]> = questions.iter().map(|asked| asked.input(histories).items).collect();
+        self.score(&inputs, out)
+    }
+}
+
+/// The frozen network with its item vectors.
+#[derive(Clone, Copy)]
+pub struct ModelScorer<'a> {
+    network: &'a Network,
+    vectors: &'a Vectors<'a>,
+}
+
+impl<'a> ModelScorer<'a> {
+    /// Scores by `network` over the items of `vectors`.
+    pub fn new(network: &'a Network, vectors: &'a Vectors<'a>) -> Self {
+        Self { network, vectors }
+    }
+}
+
+impl Scorer for ModelScorer<'_> {
+    fn name(&self) -> &str {
+        "model"
+    }
+
+    fn items(&self) -> usize {
+        self.vectors.items()
+    }
+
+    /// One prefill of each input's window and one product with all item vectors, on the caller's thread.
+    fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()> {
+        check_call(inputs, self.items(), self.name(), out)?;
+        let window = self.network.config().window;
+        let histories: Vec<&[ItemId]> =
+            inputs.iter().map(|input| &input[window::of(input.len(), window, 0)]).collect();
+        let states_br = self.network.prefill(&histories, self.vectors, None, false)?;
+        let queries = Rows::new(&states_br, inputs.len(), self.vectors.rank());
+        score::scores(queries, &self.vectors.table(), out, false);
+        Ok(())
+    }
+}
+
+/// Refuses what no scorer can answer: an empty input, an unknown item, a buffer of another size.
+///
+/// # Errors
+/// In these three cases.
+pub(crate) fn check_call(inputs: &[&[ItemId]], items: usize, scorer: &str, out: &[f32]) -> Result<()> {
+    let needed = inputs.len().saturating_mul(items);
+    if needed != out.len() {
+        return Err(Error::Buffer { inputs: inputs.len(), items, needed, given: out.len() });
+    }
+    for (user, input) in inputs.iter().enumerate() {
+        if input.is_empty() {
+            return Err(Error::EmptyInput { user });
+        }
+        if let Some(item) = input.iter().find(|item| item.index() >= items) {
+            return Err(Error::UnknownItem { item: item.index(), items, scorer: scorer.to_owned() });
+        }
+    }
+    Ok(())
+}

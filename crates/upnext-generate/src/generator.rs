@@ -1,0 +1,186 @@
+//! A model that answers requests: resolves, batches, bounds memory, puts keys back.
+
+use std::path::Path;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use upnext_data::Catalog;
+use upnext_model::{ModelConfig, Served};
+
+use crate::fallback::Popularity;
+use crate::plan::Plan;
+use crate::score::{Answer, Engine, Place};
+use crate::{
+    Error, Exactness, ItemMap, Options, Request, RequestError, ScoredItem, Slate, Threads, beam, topk,
+};
+
+/// A frozen model, ready to answer. Open it once and share it between threads.
+pub struct Generator {
+    served: Served,
+    popularity: Popularity,
+    pool: Option<ThreadPool>,
+    options: Options,
+}
+
+impl std::fmt::Debug for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let items = self.served.catalog.len();
+        f.debug_struct("Generator")
+            .field("items", &items)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Generator {
+    /// Opens a model folder.
+    ///
+    /// # Errors
+    /// When the folder is incomplete or damaged, or a thread pool cannot be started.
+    pub fn open(folder: impl AsRef<Path>, options: Options) -> crate::Result<Self> {
+        Self::from_parts(upnext_model::folder::open(folder.as_ref())?, options)
+    }
+
+    /// A generator from parts in memory.
+    ///
+    /// # Errors
+    /// When catalog, vectors and counts are of different lengths, or a thread pool cannot be started.
+    pub fn from_parts(served: Served, options: Options) -> crate::Result<Self> {
+        let items = served.catalog.len();
+        for (part, found) in [("item vectors", served.vectors.items()), ("counts", served.counts.len())] {
+            if found != items {
+                return Err(Error::Parts { part, found, items });
+            }
+        }
+        let pool = match options.threads {
+            Threads::Caller => None,
+            Threads::Pool(threads) => Some(
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|index| format!("upnext-generate-{index}"))
+                    .build()
+                    .map_err(|source| Error::Pool { threads, source })?,
+            ),
+        };
+        let popularity = Popularity::new(&served.counts);
+        Ok(Self { served, popularity, pool, options })
+    }
+
+    /// The catalog of the model.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.served.catalog
+    }
+
+    /// The configuration of the model.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.served.config
+    }
+
+    /// Maps the ids of another catalog onto the model's, for requests by id.
+    #[must_use]
+    pub fn item_map(&self, from: &Catalog) -> ItemMap {
+        ItemMap::new(from, &self.served.catalog)
+    }
+
+    /// Answers requests, one result a request and in order; each has the bits it would have alone.
+    ///
+    /// Any number of requests may be given: they are worked on in chunks of bounded memory.
+    ///
+    /// # Errors
+    /// Each request fails alone: see [`RequestError`].
+    pub fn generate(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
+        match &self.pool {
+            Some(pool) => pool.install(|| self.in_chunks(requests)),
+            None => self.in_chunks(requests),
+        }
+    }
+
+    fn in_chunks(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
+        requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk(chunk)).collect()
+    }
+
+    fn chunk(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
+        let plan = |request| Plan::new(request, &self.served.catalog, self.served.config.window);
+        let plans: Vec<Result<Plan, RequestError>> = if self.pool.is_some() {
+            requests.par_iter().map(plan).collect()
+        } else {
+            requests.iter().map(plan).collect()
+        };
+        let engine = Engine {
+            network: &self.served.network,
+            vectors: &self.served.vectors,
+            parallel: self.pool.is_some(),
+        };
+        let mut answers: Vec<Answer> = plans.iter().map(|plan| self.without_network(plan)).collect();
+        let work = |grows: bool| -> Vec<(usize, &Plan)> {
+            let good =
+                plans.iter().enumerate().filter_map(|(index, plan)| Some((index, plan.as_ref().ok()?)));
+            good.filter(|(_, plan)| plan.asks_network() && plan.grows() == grows).collect()
+        };
+        let mut put = |group: &[(usize, &Plan)], answer: fn(&[&Plan], Engine<'_>) -> Vec<Answer>| {
+            let plans: Vec<&Plan> = group.iter().map(|&(_, plan)| plan).collect();
+            for (&(index, _), answer) in group.iter().zip(answer(&plans, engine)) {
+                answers[index] = answer;
+            }
+        };
+        let (single, growing) = (work(false), work(true));
+        if !single.is_empty() {
+            put(&single, topk::answer);
+        }
+        for round in rounds(&growing, &self.served.config, self.options.bytes) {
+            put(round, beam::answer);
+        }
+        let slate = |(plan, answer): (Result<Plan, _>, Answer)| Ok(self.slate(&plan?, &answer?));
+        plans.into_iter().zip(answers).map(slate).collect()
+    }
+
+    /// What can be answered before the network runs; an empty list where it will.
+    fn without_network(&self, plan: &Result<Plan, RequestError>) -> Answer {
+        match plan {
+            Ok(plan) if plan.prompt.is_empty() => Ok(self.popularity.answer(plan)),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn slate(&self, plan: &Plan, places: &[Place]) -> Slate {
+        let scored = |place: &Place| ScoredItem {
+            item: place.item,
+            key: self.served.catalog.key(place.item).to_owned(),
+            score: place.log_prob,
+        };
+        Slate {
+            items: places.iter().map(scored).collect(),
+            score: places.iter().fold(0.0, |sum, place| sum + place.log_prob),
+            exactness: Exactness::Exact,
+            requested: plan.requested,
+            skipped: plan.skipped,
+            unknown_allowed: plan.unknown_allowed,
+            fallback: plan.prompt.is_empty(),
+        }
+    }
+}
+
+/// Cuts plans into runs that fit `budget` bytes together; every run has at least one plan.
+fn rounds<'a, 'p>(
+    plans: &'a [(usize, &'p Plan)],
+    config: &ModelConfig,
+    budget: usize,
+) -> Vec<&'a [(usize, &'p Plan)]> {
+    let mut rounds = Vec::new();
+    let (mut start, mut used) = (0, 0usize);
+    for (end, (_, plan)) in plans.iter().enumerate() {
+        let need = plan.bytes(config);
+        if end > start && used.saturating_add(need) > budget {
+            rounds.push(&plans[start..end]);
+            (start, used) = (end, 0);
+        }
+        used = used.saturating_add(need);
+    }
+    if start < plans.len() {
+        rounds.push(&plans[start..]);
+    }
+    rounds
+}

@@ -1,0 +1,89 @@
+//! A request against one model: what the network reads, what may be shown, how far the list can grow.
+
+use upnext_data::{Catalog, ItemId, window};
+use upnext_model::ModelConfig;
+
+use crate::eligible::Eligible;
+use crate::request::Past;
+use crate::{Method, Request, RequestError};
+
+/// A resolved request. Every id in it is one of the catalog's.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The window of the history that the network reads; empty when no event is known.
+    pub(crate) prompt: Vec<ItemId>,
+    pub(crate) eligible: Eligible,
+    /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
+    pub(crate) places: usize,
+    /// Beams to keep; `None` for one pass.
+    pub(crate) width: Option<usize>,
+    /// Items asked for.
+    pub(crate) requested: usize,
+    /// Events whose item is unknown.
+    pub(crate) skipped: usize,
+    /// Unknown keys of the allow list.
+    pub(crate) unknown_allowed: usize,
+}
+
+impl Plan {
+    /// Looks the request's keys up; `window` is T.
+    ///
+    /// The reserve is what the request asks for, not what will be eligible: which events a list is made from must
+    /// not depend on how many items were denied.
+    pub(crate) fn new(request: &Request, catalog: &Catalog, window: usize) -> Result<Self, RequestError> {
+        let width = match request.method {
+            Method::TopK => None,
+            Method::Beam { width } => Some(width),
+        };
+        let reserve = width.map_or(0, |_| request.length - 1);
+        if reserve > window / 2 {
+            return Err(RequestError::Reserve { length: request.length, reserve, most: window / 2, window });
+        }
+        let (history, skipped) = known(&request.past, catalog);
+        let (eligible, unknown_allowed) = Eligible::resolve(request, &history, catalog);
+        let places = request.length.min(eligible.count(catalog.len()));
+        let prompt = history[window::of(history.len(), window, reserve)].to_vec();
+        Ok(Self { prompt, eligible, places, width, requested: request.length, skipped, unknown_allowed })
+    }
+
+    /// False when the list is known without the network: nothing is known of the user, or nothing may be shown.
+    pub(crate) fn asks_network(&self) -> bool {
+        !self.prompt.is_empty() && self.places > 0
+    }
+
+    /// True when the list grows item by item. A list of one item is the same by every method, from one pass.
+    pub(crate) fn grows(&self) -> bool {
+        self.width.is_some() && self.places > 1
+    }
+
+    /// About how many bytes a search holds at its widest: keys and values of the prompt and of every hypothesis and
+    /// its parent, every hypothesis's eligible items, and the candidates of a step.
+    pub(crate) fn bytes(&self, config: &ModelConfig) -> usize {
+        const CANDIDATE: usize = 64;
+        // Keys are stored in panels of 32 positions.
+        let panels = |positions: usize| positions.div_ceil(32).saturating_mul(32);
+        let width = self.width.unwrap_or(0);
+        let own = panels(self.places).saturating_mul(2 * width);
+        let per_position = 2 * config.layers * config.width * size_of::<f32>();
+        let cached = panels(self.prompt.len()).saturating_add(own).saturating_mul(per_position);
+        let eligible = self.eligible.listed().saturating_mul(width * size_of::<u32>());
+        cached.saturating_add(eligible).saturating_add(width * width * CANDIDATE)
+    }
+}
+
+/// The known items of a history, oldest first, and the number of events left out.
+fn known(past: &Past, catalog: &Catalog) -> (Vec<ItemId>, usize) {
+    match past {
+        Past::Keys(keys) => {
+            let known: Vec<ItemId> = keys.iter().filter_map(|key| catalog.find(key)).collect();
+            let skipped = keys.len() - known.len();
+            (known, skipped)
+        }
+        Past::Items { items, skipped } => {
+            let inside = items.iter().copied().filter(|item| item.index() < catalog.len());
+            let known: Vec<ItemId> = inside.collect();
+            let skipped = skipped + items.len() - known.len();
+            (known, skipped)
+        }
+    }
+}

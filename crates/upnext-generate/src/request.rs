@@ -1,0 +1,180 @@
+//! What is asked: a history, a length, a method and what may be shown.
+//!
+//! A [`Request`] was checked when it was built. It knows no catalog: keys are looked up when it is answered, and
+//! what depends on the model's window is checked then.
+
+use upnext_data::ItemId;
+
+use crate::RequestError;
+
+/// Most beams of one request: a step weighs width² candidates, and a request must not exhaust a server's memory.
+pub const MAX_WIDTH: usize = 1024;
+
+/// Something the user watched, bought or played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The shop's name for the item.
+    pub key: &'a str,
+    /// When, in Unix seconds.
+    pub at: i64,
+}
+
+impl<'a> From<(&'a str, i64)> for Event<'a> {
+    fn from((key, at): (&'a str, i64)) -> Self {
+        Self { key, at }
+    }
+}
+
+/// How a list is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// The most probable next items, all from one pass.
+    TopK,
+    /// The most probable list that a search with `width` partial lists finds, each item after those before it.
+    Beam {
+        /// w: partial lists kept after each step, 1 to [`MAX_WIDTH`]. One is greedy search.
+        width: usize,
+    },
+}
+
+/// A history by the names its caller has for items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// The shop's keys, oldest first.
+    Keys(Vec<String>),
+    /// Ids of the model's catalog, oldest first, and how many events were left out because theirs is not in it.
+    Items { items: Vec<ItemId>, skipped: usize },
+}
+
+/// A valid request for one list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub(crate) past: Past,
+    pub(crate) length: usize,
+    pub(crate) method: Method,
+    pub(crate) keep_seen: bool,
+    pub(crate) deny: Vec<String>,
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) at: Option<i64>,
+}
+
+impl Request {
+    /// A request that continues a history of keys: ten items, [`Method::TopK`], seen items dropped, everything else
+    /// eligible.
+    ///
+    /// Events are put in order of time; events of one instant keep the order given, as `upnext prepare` does.
+    ///
+    /// ```
+    /// use upnext_generate::{Event, Method, Request};
+    ///
+    /// let history = [Event::from(("rebecca", 200)), Event::from(("vertigo", 100))];
+    /// let request = Request::builder(&history).length(5).deny(&["psycho"]).build()?;
+    /// assert_eq!(request.length(), 5);
+    /// assert_eq!(request.method(), Method::TopK);
+    /// assert!(Request::builder(&history).length(0).build().is_err());
+    /// # Ok::<(), upnext_generate::RequestError>(())
+    /// ```
+    pub fn builder(history: &[Event<'_>]) -> RequestBuilder {
+        let mut ordered: Vec<&Event<'_>> = history.iter().collect();
+        ordered.sort_by_key(|event| event.at);
+        RequestBuilder::new(Past::Keys(ordered.iter().map(|event| event.key.to_owned()).collect()))
+    }
+
+    /// A request that continues a history of ids of the model's own catalog, oldest first. An id beyond the catalog
+    /// is skipped and counted like an unknown key. For ids of a prepared folder see [`crate::ItemMap::request`].
+    pub fn from_items(history: &[ItemId]) -> RequestBuilder {
+        Self::from_mapped(history.to_vec(), 0)
+    }
+
+    pub(crate) fn from_mapped(items: Vec<ItemId>, skipped: usize) -> RequestBuilder {
+        RequestBuilder::new(Past::Items { items, skipped })
+    }
+
+    /// Items asked for.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// How the list is made.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// When the list will be shown, in Unix seconds, if that was said.
+    #[must_use]
+    pub fn at(&self) -> Option<i64> {
+        self.at
+    }
+}
+
+/// Collects the parts of a [`Request`]; [`RequestBuilder::build`] checks them.
+#[derive(Clone, Debug)]
+#[must_use = "a builder asks for nothing until it is built"]
+pub struct RequestBuilder {
+    request: Request,
+}
+
+impl RequestBuilder {
+    fn new(past: Past) -> Self {
+        let (deny, allow, at) = (Vec::new(), None, None);
+        Self {
+            request: Request { past, length: 10, method: Method::TopK, keep_seen: false, deny, allow, at },
+        }
+    }
+
+    /// s: how many items the list should have; 10 unless told.
+    pub fn length(mut self, length: usize) -> Self {
+        self.request.length = length;
+        self
+    }
+
+    /// How the list is made; [`Method::TopK`] unless told.
+    pub fn method(mut self, method: Method) -> Self {
+        self.request.method = method;
+        self
+    }
+
+    /// Whether items of the history may be shown again; false unless told.
+    pub fn keep_seen(mut self, keep: bool) -> Self {
+        self.request.keep_seen = keep;
+        self
+    }
+
+    /// Keys that must not be shown, besides those named before. Keys that the catalog lacks cannot be shown anyway.
+    pub fn deny(mut self, keys: &[&str]) -> Self {
+        self.request.deny.extend(keys.iter().map(|&key| key.to_owned()));
+        self
+    }
+
+    /// The only keys that may be shown, together with those named before. An empty list allows nothing.
+    pub fn allow(mut self, keys: &[&str]) -> Self {
+        let allowed = self.request.allow.get_or_insert_default();
+        allowed.extend(keys.iter().map(|&key| key.to_owned()));
+        self
+    }
+
+    /// When the list will be shown, in Unix seconds, for models that use the time of the request.
+    pub fn at(mut self, at: i64) -> Self {
+        self.request.at = Some(at);
+        self
+    }
+
+    /// The request, checked.
+    ///
+    /// # Errors
+    /// When the length is 0, or a beam's width is 0 or above [`MAX_WIDTH`].
+    pub fn build(self) -> Result<Request, RequestError> {
+        if self.request.length == 0 {
+            return Err(RequestError::NoLength);
+        }
+        match self.request.method {
+            Method::Beam { width } if width == 0 || width > MAX_WIDTH => {
+                Err(RequestError::Width { width, most: MAX_WIDTH })
+            }
+            Method::TopK | Method::Beam { .. } => Ok(self.request),
+        }
+    }
+}

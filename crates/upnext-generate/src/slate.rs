@@ -1,0 +1,52 @@
+//! The list that is handed to the user.
+
+use serde::Serialize;
+use upnext_data::ItemId;
+
+/// One place of a [`Slate`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoredItem {
+    /// The item's dense number in the model's catalog.
+    pub item: ItemId,
+    /// The shop's name for it.
+    pub key: String,
+    /// Log-probability at its step, among the items eligible at that step.
+    pub score: f64,
+}
+
+/// What a slate's log-probabilities guarantee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Exactness {
+    /// Every eligible item was scored, in full precision.
+    Exact,
+}
+
+/// A list of next items, best first, without repeats and without ineligible items.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Slate {
+    /// The places of the list, the first to be shown first.
+    pub items: Vec<ScoredItem>,
+    /// Sum of the items' scores; 0 for an empty list.
+    pub score: f64,
+    /// What the scores guarantee.
+    pub exactness: Exactness,
+    /// Items asked for.
+    pub requested: usize,
+    /// Events of the history whose item is not in the catalog; they were left out.
+    pub skipped: usize,
+    /// Keys of the allow list that are not in the catalog; they were left out.
+    pub unknown_allowed: usize,
+    /// True when no event of the history is known: the list is by popularity in training.
+    pub fallback: bool,
+}
+
+impl Slate {
+    /// True when fewer items were eligible than were asked for.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.items.len() < self.requested
+    }
+}

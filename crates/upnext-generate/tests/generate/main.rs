@@ -1,0 +1,16 @@
+//! The promises of the generator, on small models with random weights.
+
+#[cfg(test)]
+mod batching;
+#[cfg(test)]
+mod eligibility;
+#[cfg(test)]
+mod fallback;
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod search;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod windows;

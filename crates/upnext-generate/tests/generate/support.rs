@@ -1,0 +1,113 @@
+//! Small models and random requests by key, so that every test is the same at every run.
+
+use std::collections::BTreeMap;
+
+use upnext_data::chance::{Key, Purpose};
+use upnext_data::{Catalog, ItemId};
+use upnext_generate::{Generator, Method, Options, Request, RequestError, Slate};
+use upnext_model::folder::{ModelManifest, Served, Trained};
+use upnext_model::{Model, ModelConfig, Positions, Vectors};
+
+/// T of the test models: hops of 4, reserves up to 8.
+pub(crate) const WINDOW: usize = 16;
+
+pub(crate) fn key(item: u32) -> String {
+    format!("item-{item:05}")
+}
+
+pub(crate) fn config() -> ModelConfig {
+    let (layers, width, heads, hidden, rank) = (2, 16, 2, 24, 8);
+    ModelConfig { layers, width, heads, hidden, rank, window: WINDOW, ..ModelConfig::default() }
+}
+
+/// Random weights; the item vectors are `scale` times what they are drawn at, so that some items are far more probable
+/// than others.
+pub(crate) fn model(config: ModelConfig, items: usize, scale: f32) -> Model {
+    let mut model = Model::new(config, items, 17).unwrap();
+    model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= scale);
+    model
+}
+
+pub(crate) fn catalog(items: usize) -> Catalog {
+    Catalog::new((0u32..).take(items).map(key).collect(), Vec::new()).unwrap()
+}
+
+/// Item `j` was trained on `j % 7` times.
+pub(crate) fn counts(items: usize) -> Vec<u64> {
+    (0..items as u64).map(|item| item % 7).collect()
+}
+
+pub(crate) fn served_of(config: ModelConfig, items: usize, scale: f32) -> Served {
+    let model = model(config.clone(), items, scale);
+    let vectors = Vectors::packed(model.input_table().rows().to_vec(), None, config.rank).unwrap();
+    Served {
+        network: model.network().unwrap(),
+        vectors,
+        catalog: catalog(items),
+        counts: counts(items),
+        manifest: ModelManifest {
+            version: 1,
+            items,
+            protocol: "loo".to_owned(),
+            data_hash: String::new(),
+            metrics: Default::default(),
+            trained: Trained::default(),
+            files: BTreeMap::new(),
+        },
+        config,
+    }
+}
+
+pub(crate) fn served(items: usize) -> Served {
+    served_of(config(), items, 40.0)
+}
+
+pub(crate) fn generator(items: usize) -> Generator {
+    Generator::from_parts(served(items), Options::default()).unwrap()
+}
+
+pub(crate) fn rotary(items: usize) -> Generator {
+    let config = ModelConfig { positions: Positions::Rotary, ..config() };
+    Generator::from_parts(served_of(config, items, 40.0), Options::default()).unwrap()
+}
+
+/// Draw number `part` of `case`, below `bound`.
+pub(crate) fn draw(case: u64, part: u64, bound: usize) -> usize {
+    let key = Key { seed: 5, purpose: Purpose::World, step: case, part };
+    (key.hash() % bound as u64) as usize
+}
+
+pub(crate) fn history(case: u64, len: usize, items: usize) -> Vec<ItemId> {
+    (0..len as u64).map(|part| ItemId(draw(case, part, items) as u32)).collect()
+}
+
+/// A request of either method with a random history of up to 3T events.
+pub(crate) fn request(case: u64, items: usize) -> Request {
+    let past = history(case, draw(case, 1 << 40, 3 * WINDOW + 1), items);
+    let method = match draw(case, 1 << 41, 4) {
+        0 => Method::TopK,
+        width => Method::Beam { width },
+    };
+    Request::from_items(&past).length(1 + draw(case, 1 << 42, 6)).method(method).build().unwrap()
+}
+
+pub(crate) fn one(generator: &Generator, request: &Request) -> Slate {
+    generator.generate(std::slice::from_ref(request)).remove(0).unwrap()
+}
+
+pub(crate) fn ids(slate: &Slate) -> Vec<u32> {
+    slate.items.iter().map(|place| place.item.0).collect()
+}
+
+/// Places, score, fallback and skipped events of a slate.
+pub(crate) type Bits = (Vec<(u32, u64)>, u64, bool, usize);
+
+/// A slate as exact bits: comparing scores would let 0.0 equal -0.0.
+pub(crate) fn bits(slate: &Slate) -> Bits {
+    let places = slate.items.iter().map(|place| (place.item.0, place.score.to_bits())).collect();
+    (places, slate.score.to_bits(), slate.fallback, slate.skipped)
+}
+
+pub(crate) fn all_bits(slates: &[Result<Slate, RequestError>]) -> Vec<Bits> {
+    slates.iter().map(|slate| bits(slate.as_ref().unwrap())).collect()
+}

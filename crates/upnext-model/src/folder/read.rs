@@ -1,0 +1,242 @@
+//! Reading a model folder with suspicion: the manifest first, then every file against it, then what they hold.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use upnext_data::Catalog;
+use upnext_data::sealed::{FileHash, TensorFile, read_bytes, recover};
+
+use super::{
+    CATALOG, CONFIG, ConfigFile, FILES, FORMAT, GENERATION, Generation, MANIFEST, MODEL, ModelManifest,
+    README, Served, VECTORS, not_finite, seal, tensors,
+};
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::init::Parameters;
+use crate::items::Table;
+use crate::model::Model;
+use crate::network::Network;
+use crate::vectors::Vectors;
+
+/// The largest JSON or text file that is read.
+const TEXT_LIMIT: u64 = 4 << 20;
+
+/// Opens a model folder for serving. The trained tables are hashed with their file, and only the decoder's
+/// parameters and the finished vectors are kept.
+///
+/// # Errors
+/// When anything in it is missing, unknown, damaged or does not fit; the error names the file, and the tensor.
+pub fn open(dir: &Path) -> Result<Served> {
+    let folder = Folder::open(dir)?;
+    let catalog = folder.catalog()?;
+    let (vectors, counts) = folder.vectors()?;
+    let mut values = folder.model(|name| !name.starts_with("items.") || name == "items.project_in")?;
+    let network = Network::new(&folder.config, |name| take(&mut values, name))?;
+    let Folder { config, generation, manifest, .. } = folder;
+    Ok(Served { config, network, vectors, catalog, counts, generation, manifest })
+}
+
+/// Opens a model folder for further training.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_model(dir: &Path) -> Result<Model> {
+    let folder = Folder::open(dir)?;
+    let mut values = folder.model(|_| true)?;
+    let config = folder.config;
+    let input = Table::from_rows(take(&mut values, "items.input")?, config.rank)?;
+    let mut output = None;
+    if !config.tied {
+        output = Some(Table::from_rows(take(&mut values, "items.output")?, config.rank)?);
+    }
+    let mut parameters = Parameters::new(0);
+    for (name, [rows, cols]) in tensors(&config, folder.manifest.items) {
+        if let Some(values) = values.remove(&name) {
+            parameters.insert(&name, rows, cols, values)?;
+        }
+    }
+    Ok(Model::of(parameters, input, output, config))
+}
+
+fn take(values: &mut BTreeMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>> {
+    values.remove(name).ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })
+}
+
+/// A folder whose text files have been read and agree.
+struct Folder {
+    dir: PathBuf,
+    manifest: ModelManifest,
+    config: ModelConfig,
+    generation: Generation,
+}
+
+impl Folder {
+    fn open(dir: &Path) -> Result<Self> {
+        // A crash while the folder was replaced can leave it under its temporary name.
+        if !dir.is_dir() && !matches!(recover(dir), Ok(true)) {
+            return Err(Error::Missing { path: dir.join(MANIFEST) });
+        }
+        let manifest = read_manifest(&dir.join(MANIFEST))?;
+        let (path, bytes) = text(dir, &manifest, CONFIG)?;
+        let file: ConfigFile = parse(&path, &bytes, "format")?;
+        complete(&path, &bytes)?;
+        let refuse = |path: &Path, need: String| Err(Error::File { path: path.to_owned(), need });
+        if file.items != manifest.items {
+            let need = format!("`items` is {}, but {MANIFEST} says {}", file.items, manifest.items);
+            return refuse(&path, need);
+        }
+        if file.model.parameter_count(file.items).is_err() {
+            let need = format!("a model over {} items would hold more numbers than any machine", file.items);
+            return refuse(&path, need);
+        }
+        let (path, bytes) = text(dir, &manifest, GENERATION)?;
+        let generation: Generation = parse(&path, &bytes, "format")?;
+        if generation.length == 0 {
+            return refuse(&path, "`length` is 0; a list has at least one item".to_owned());
+        }
+        text(dir, &manifest, README)?;
+        Ok(Self { dir: dir.to_owned(), manifest, config: file.model, generation })
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        let (path, sealed) = listed(&self.dir, &self.manifest, CATALOG)?;
+        let catalog = Catalog::read(&path, sealed)?;
+        if catalog.len() != self.manifest.items {
+            let need = format!("holds {} items, but {MANIFEST} says {}", catalog.len(), self.manifest.items);
+            return Err(Error::File { path, need });
+        }
+        Ok(catalog)
+    }
+
+    /// The finished item vectors and the `(i)` training counts.
+    fn vectors(&self) -> Result<(Vectors<'static>, Vec<u64>)> {
+        let (items, rank) = (self.manifest.items, self.config.rank);
+        let names: &[&str] =
+            if self.config.tied { &["counts", "input"] } else { &["counts", "input", "output"] };
+        let (path, sealed) = listed(&self.dir, &self.manifest, VECTORS)?;
+        let mut file = TensorFile::open_sealed(&path, sealed)?;
+        file.expect_names(names)?;
+        file.expect_shape("counts", &[items])?;
+        for side in &names[1..] {
+            file.expect_shape(side, &[items, rank])?;
+        }
+        let counts = file.u64("counts")?;
+        let input = file.f32("input")?;
+        let output = if self.config.tied { None } else { Some(file.f32("output")?) };
+        file.verify()?;
+        finite(&path, "input", &input)?;
+        if let Some(output) = &output {
+            finite(&path, "output", output)?;
+        }
+        Ok((Vectors::packed(input, output.as_deref(), rank)?, counts))
+    }
+
+    /// The tensors of `model.safetensors` whose names are `kept`; all of them are checked by name, shape and hash.
+    fn model(&self, kept: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Vec<f32>>> {
+        let (path, sealed) = listed(&self.dir, &self.manifest, MODEL)?;
+        let mut file = TensorFile::open_sealed(&path, sealed)?;
+        let expected = tensors(&self.config, self.manifest.items);
+        file.expect_names(&expected.iter().map(|(name, _)| name).collect::<Vec<_>>())?;
+        for (name, shape) in &expected {
+            file.expect_shape(name, shape)?;
+        }
+        let mut values = BTreeMap::new();
+        for (name, _) in expected {
+            if kept(&name) {
+                let tensor = file.f32(&name)?;
+                values.insert(name, tensor);
+            }
+        }
+        file.verify()?;
+        values.iter().try_for_each(|(name, values)| finite(&path, name, values))?;
+        Ok(values)
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<ModelManifest> {
+    plain(path)?;
+    let bytes = read_bytes(path, TEXT_LIMIT)?;
+    let manifest: ModelManifest = parse(path, &bytes, "version")?;
+    let refuse = |need: String| Err(Error::File { path: path.to_owned(), need });
+    if let Some(name) = manifest.files.keys().find(|name| !FILES.contains(&name.as_str())) {
+        return refuse(format!("lists {name:?}, which is no file of a model folder"));
+    }
+    if let Some(name) = FILES.iter().find(|&&name| !manifest.files.contains_key(name)) {
+        return refuse(format!("does not list {name}, which every model folder has"));
+    }
+    if manifest.seal != seal::of(&manifest)? {
+        return refuse("was changed after it was written: its seal does not fit its contents".to_owned());
+    }
+    Ok(manifest)
+}
+
+/// A listed file's path and what the manifest remembers of it.
+fn listed<'m>(dir: &Path, manifest: &'m ModelManifest, name: &str) -> Result<(PathBuf, &'m FileHash)> {
+    let path = dir.join(name);
+    plain(&path)?;
+    match manifest.files.get(name) {
+        Some(sealed) => Ok((path, sealed)),
+        None => Err(Error::Missing { path }),
+    }
+}
+
+/// A listed text file, checked against what the manifest remembers of it.
+fn text(dir: &Path, manifest: &ModelManifest, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let (path, sealed) = listed(dir, manifest, name)?;
+    let bytes = read_bytes(&path, TEXT_LIMIT)?;
+    let blake3 = blake3::hash(&bytes).to_hex().to_string();
+    sealed.check(&path, &FileHash { blake3, bytes: bytes.len() as u64 })?;
+    Ok((path, bytes))
+}
+
+/// Refuses what is no plain file: a link could lead out of the folder, a pipe would block.
+fn plain(path: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => {
+            let need = "is no plain file; a model folder holds no folders, links or devices".to_owned();
+            Err(Error::File { path: path.to_owned(), need })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Missing { path: path.to_owned() })
+        }
+        Err(source) => Err(Error::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Parses JSON, its version first, so that a newer file is called newer and not wrong.
+fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8], version: &str) -> Result<T> {
+    let wrong = |source| Error::Json { path: path.to_owned(), source };
+    let value: Value = serde_json::from_slice(bytes).map_err(wrong)?;
+    match value.get(version).and_then(Value::as_u64) {
+        Some(found) if found != u64::from(FORMAT) => {
+            Err(Error::Version { path: path.to_owned(), found, expected: FORMAT })
+        }
+        _ => serde_json::from_slice(bytes).map_err(wrong),
+    }
+}
+
+/// Refuses a configuration that leaves keys to their defaults: a folder says everything.
+fn complete(path: &Path, config: &[u8]) -> Result<()> {
+    let wrong = |source| Error::Json { path: path.to_owned(), source };
+    let found: Value = serde_json::from_slice(config).map_err(wrong)?;
+    let expected = serde_json::to_value(ModelConfig::default()).map_err(wrong)?;
+    let missing =
+        expected.as_object().and_then(|keys| keys.keys().find(|key| found["model"].get(key).is_none()));
+    match missing {
+        Some(key) => {
+            let need = format!("`model.{key}` is missing; a model folder's configuration is complete");
+            Err(Error::File { path: path.to_owned(), need })
+        }
+        None => Ok(()),
+    }
+}
+
+fn finite(path: &Path, name: &str, values: &[f32]) -> Result<()> {
+    match not_finite(values) {
+        Some(need) => Err(Error::Tensor { path: path.to_owned(), name: name.to_owned(), need }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Writing a model folder: all of it, or nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use upnext_data::Catalog;
+use upnext_data::sealed::{Tensor, Values, write_bytes, write_folder, write_tensors};
+
+use super::{
+    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, MANIFEST, MODEL, README, VECTORS,
+    card, check_items, manifest, not_finite, tensors,
+};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// Writes a model folder: all of it, or nothing. `counts` `(i)` are the items' training events.
+///
+/// # Errors
+/// When `dir` exists and `overwrite` is false, sizes disagree, a value is not finite, or the disk refuses.
+pub fn save(
+    dir: &Path,
+    model: &Model,
+    catalog: &Catalog,
+    counts: &[u64],
+    card: &Card,
+    overwrite: bool,
+) -> Result<()> {
+    check_items(model.items(), catalog, counts)?;
+    let values = values(&dir.join(MODEL), model)?;
+    write_folder(dir, overwrite, |temp| {
+        let mut files = BTreeMap::new();
+        files.insert(MODEL.to_owned(), write_tensors(&temp.join(MODEL), &model_tensors(model, &values))?);
+        files.insert(VECTORS.to_owned(), write_tensors(&temp.join(VECTORS), &vector_tensors(model, counts))?);
+        files.insert(CATALOG.to_owned(), catalog.write(&temp.join(CATALOG))?);
+        let config = ConfigFile {
+            format: FORMAT,
+            items: model.items(),
+            model: model.config().clone(),
+            run: card.run.clone(),
+        };
+        for (name, bytes) in [
+            (CONFIG, json(CONFIG, &config)?),
+            (GENERATION, json(GENERATION, &Generation::default())?),
+            (README, card::readme(model, card)?.into_bytes()),
+        ] {
+            files.insert(name.to_owned(), write_bytes(&temp.join(name), &bytes)?);
+        }
+        let manifest = manifest(card, model.items(), files)?;
+        write_bytes(&temp.join(MANIFEST), &json(MANIFEST, &manifest)?)?;
+        Ok(())
+    })
+}
+
+/// Copies of all parameters by name; refuses values that are not finite, also in the tables.
+fn values(path: &Path, model: &Model) -> Result<BTreeMap<String, Vec<f32>>> {
+    let refuse = |name: &str, values: &[f32]| match not_finite(values) {
+        Some(need) => Err(Error::Tensor { path: path.to_owned(), name: name.to_owned(), need }),
+        None => Ok(()),
+    };
+    refuse("items.input", model.input_table().rows())?;
+    refuse("items.output", model.output_table().rows())?;
+    let mut values = BTreeMap::new();
+    for (name, _) in model.parameters().iter() {
+        let copy = model.parameters().values(name)?;
+        refuse(name, &copy)?;
+        values.insert(name.to_owned(), copy);
+    }
+    Ok(values)
+}
+
+fn model_tensors<'a>(model: &'a Model, values: &'a BTreeMap<String, Vec<f32>>) -> Vec<Tensor<'a>> {
+    let find = |name: &str| match name {
+        "items.input" => model.input_table().rows(),
+        "items.output" => model.output_table().rows(),
+        name => values.get(name).map_or(&[][..], Vec::as_slice),
+    };
+    tensors(model.config(), model.items())
+        .into_iter()
+        .map(|(name, shape)| {
+            let values = Values::F32(find(&name));
+            Tensor::new(name, &shape, values)
+        })
+        .collect()
+}
+
+/// The finished item vectors and the training counts: with the decoder all that a server reads.
+fn vector_tensors<'a>(model: &'a Model, counts: &'a [u64]) -> Vec<Tensor<'a>> {
+    let shape = [model.items(), model.config().rank];
+    let mut tensors = vec![
+        Tensor::new("input", &shape, Values::F32(model.input_table().rows())),
+        Tensor::new("counts", &[counts.len()], Values::U64(counts)),
+    ];
+    if let Some(output) = model.untied_table() {
+        tensors.push(Tensor::new("output", &shape, Values::F32(output.rows())));
+    }
+    tensors
+}
+
+fn json(name: &str, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: name.into(), source })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

@@ -1,0 +1,140 @@
+//! The feed-forward sub-layer as one candle op with an analytic backward (f32, CPU).
+//!
+//! Kept for the backward: `[g | u]`. Recomputed: the norm and the gate.
+
+use super::{Scratch, Weights, forward};
+use crate::ops::host::{Host, slice};
+use crate::ops::sums::{CHUNK_ROWS, lane_rows, sized, tree};
+use candle_core::{CpuStorage, CustomOp3, Layout as Strides, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+use upnext_kernels::dropout::Mask;
+use upnext_kernels::gate::{swiglu, swiglu_backward};
+use upnext_kernels::norm::{rms_norm, rms_norm_backward};
+use upnext_kernels::product::{Write, gradient_input, gradient_weight};
+use upnext_kernels::view::{Rows, RowsMut};
+
+/// One call of the sub-layer: made anew for each, it owns what its backward will take.
+pub(super) struct MlpSub {
+    mask: Option<Mask>,
+    /// `[g | u]` rows, one buffer a lane.
+    saved: Mutex<Option<Vec<Vec<f32>>>>,
+}
+
+impl MlpSub {
+    pub(super) fn new(mask: Option<Mask>) -> Self {
+        Self { mask, saved: Mutex::new(None) }
+    }
+}
+
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+impl CustomOp3 for MlpSub {
+    fn name(&self) -> &'static str {
+        "mlp-sub"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Strides,
+        gate_up: &CpuStorage,
+        lg: &Strides,
+        down: &CpuStorage,
+        ld: &Strides,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (d, m) = ld.shape().dims2()?;
+        let gate_up = slice("mlp.gate_up", gate_up, lg)?;
+        let weights = Weights::new(gate_up, slice("mlp.down", down, ld)?, d, m);
+        let mut y = slice("x", x, lx)?.to_vec();
+        let lane_rows = lane_rows(lx.shape().dims2()?.0);
+        let lanes = y.par_chunks_mut(lane_rows * d).enumerate();
+        let saved = lanes.map(|(lane, y)| {
+            let (mut saved, mut scratch) = (Vec::with_capacity(y.len() / d * 2 * m), Scratch::default());
+            for (chunk, y) in y.chunks_mut(CHUNK_ROWS * d).enumerate() {
+                let mask = self.mask.map(|mask| (mask, lane * lane_rows + chunk * CHUNK_ROWS));
+                forward(y, &weights, mask, Some(&mut saved), &mut scratch);
+            }
+            saved
+        });
+        let saved = saved.collect();
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
+        Ok((CpuStorage::F32(y), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gate_up: &Tensor,
+        down: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Gradients> {
+        let ((n, d), (_d, m)) = (x.dims2()?, down.dims2()?);
+        let Some(saved) = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            bail!("the backward of mlp-sub runs once for each forward");
+        };
+        let dy = dy.contiguous()?;
+        let (x_host, dy_host) = (Host::of("x", x), Host::of("dy", &dy));
+        let (gate_up_host, down_host) = (Host::of("mlp.gate_up", gate_up), Host::of("mlp.down", down));
+        let (xs, dys) = (x_host.values()?, dy_host.values()?);
+        let pass =
+            Backward { d, m, gate_up: gate_up_host.values()?, down: down_host.values()?, mask: self.mask };
+        let mut dx = dys.to_vec();
+        let lane_rows = lane_rows(n);
+        let lanes = dx.par_chunks_mut(lane_rows * d).zip(xs.par_chunks(lane_rows * d)).zip(saved).enumerate();
+        let parts: Vec<_> =
+            lanes.map(|(lane, ((dx, x), saved))| pass.lane(x, &saved, dx, lane * lane_rows)).collect();
+        let (d_gate_up, d_down): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        Ok((
+            Some(Tensor::from_vec(dx, (n, d), x.device())?),
+            Some(Tensor::from_vec(tree(d_gate_up), (2 * m, d), x.device())?),
+            Some(Tensor::from_vec(tree(d_down), (d, m), x.device())?),
+        ))
+    }
+}
+
+/// What the lanes of one backward share.
+struct Backward<'a> {
+    d: usize,
+    m: usize,
+    gate_up: &'a [f32],
+    down: &'a [f32],
+    mask: Option<Mask>,
+}
+
+impl Backward<'_> {
+    /// One lane: `dx` comes in as dy and goes out as the gradient of x; returns the lane's share of both matrices'.
+    fn lane(&self, x: &[f32], saved: &[f32], dx: &mut [f32], first_token: usize) -> (Vec<f32>, Vec<f32>) {
+        let (d, m) = (self.d, self.m);
+        let (mut d_gate_up, mut d_down) = (vec![0.0; 2 * m * d], vec![0.0; d * m]);
+        let mut buffers: [Vec<f32>; 4] = Default::default();
+        let chunks =
+            dx.chunks_mut(CHUNK_ROWS * d).zip(x.chunks(CHUNK_ROWS * d)).zip(saved.chunks(CHUNK_ROWS * 2 * m));
+        for (chunk, ((dx, x), gate_up)) in chunks.enumerate() {
+            let rows = x.len() / d;
+            let [norm, wide, hidden, d_hidden] = &mut buffers;
+            // Through the residual's dropout and the down product.
+            let dy = sized(norm, rows * d);
+            dy.copy_from_slice(dx);
+            if let Some(mask) = self.mask {
+                mask.apply(dy, ((first_token + chunk * CHUNK_ROWS) * d) as u64);
+            }
+            let dy = Rows::new(dy, rows, d);
+            let hidden = sized(hidden, rows * m);
+            swiglu(gate_up, m, hidden);
+            gradient_weight(dy, Rows::new(hidden, rows, m), &mut d_down, Write::Add);
+            let d_hidden = sized(d_hidden, rows * m);
+            gradient_input(dy, self.down, RowsMut::new(d_hidden, rows, m), Write::Set);
+            // Through the gate, the gate_up product and the norm.
+            let wide = sized(wide, rows * 2 * m);
+            swiglu_backward(gate_up, d_hidden, m, wide);
+            let (wide, norm) = (Rows::new(wide, rows, 2 * m), sized(norm, rows * d));
+            rms_norm(x, d, norm);
+            gradient_weight(wide, Rows::new(norm, rows, d), &mut d_gate_up, Write::Add);
+            gradient_input(wide, self.gate_up, RowsMut::new(norm, rows, d), Write::Set);
+            rms_norm_backward(x, norm, d, dx, Write::Add);
+        }
+        (d_gate_up, d_down)
+    }
+}

@@ -1,0 +1,123 @@
+//! Opens a file as text: plain or zstd, hashed and counted on the way.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+
+/// Bytes at the beginning of the text that are looked at to recognise its format.
+const HEAD_BYTES: u64 = 64 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A file being read: its text, without a byte order mark, and what is known about it so far.
+pub(crate) struct Source {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Bytes of the file on the disk.
+    pub(crate) size: u64,
+    /// Whether the text is compressed.
+    pub(crate) compressed: bool,
+    /// The text.
+    pub(crate) text: Text,
+    /// What was read from the disk.
+    pub(crate) meter: Rc<RefCell<Meter>>,
+}
+
+/// Count and hash of the bytes read from the disk.
+#[derive(Default)]
+pub(crate) struct Meter {
+    /// Bytes so far.
+    pub(crate) bytes: u64,
+    hash: blake3::Hasher,
+}
+
+impl Meter {
+    /// BLAKE3 of the bytes so far.
+    pub(crate) fn hash(&self) -> String {
+        self.hash.finalize().to_hex().to_string()
+    }
+}
+
+/// The text of a file; its first bytes can be looked at before it is read.
+pub(crate) struct Text {
+    head: Vec<u8>,
+    read: usize,
+    rest: BufReader<Box<dyn Read>>,
+}
+
+impl Source {
+    /// Opens `path` and reads the beginning of its text.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let failed = |source| Error::Read { path: path.into(), source };
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(Error::IsFolder { path: path.into() });
+        }
+        let meter = Rc::new(RefCell::new(Meter::default()));
+        let mut raw = BufReader::with_capacity(BUFFER_BYTES, Metered { file, meter: Rc::clone(&meter) });
+        let mut magic = Vec::new();
+        raw.by_ref().take(4).read_to_end(&mut magic).map_err(failed)?;
+        let compressed = magic == ZSTD_MAGIC;
+        let raw = io::Cursor::new(magic).chain(raw);
+        let mut plain: Box<dyn Read> = if compressed {
+            let raw = BufReader::with_capacity(BUFFER_BYTES, raw);
+            Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?)
+        } else {
+            Box::new(raw)
+        };
+        let mut head = Vec::new();
+        plain.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+        if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+            return Err(Error::Utf16 { path: path.into() });
+        }
+        let read = if head.starts_with(UTF8_MARK) { UTF8_MARK.len() } else { 0 };
+        let text = Text { head, read, rest: BufReader::with_capacity(BUFFER_BYTES, plain) };
+        Ok(Self { path: path.into(), size: metadata.len(), compressed, text, meter })
+    }
+}
+
+impl Text {
+    /// The beginning of what is still to be read, as far as it was looked at.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head[self.read..]
+    }
+}
+
+impl Read for Text {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Text {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.read < self.head.len() { Ok(&self.head[self.read..]) } else { self.rest.fill_buf() }
+    }
+
+    fn consume(&mut self, count: usize) {
+        if self.read < self.head.len() { self.read += count } else { self.rest.consume(count) }
+    }
+}
+
+struct Metered {
+    file: File,
+    meter: Rc<RefCell<Meter>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(out)?;
+        let mut meter = self.meter.borrow_mut();
+        meter.bytes += count as u64;
+        meter.hash.update(&out[..count]);
+        Ok(count)
+    }
+}

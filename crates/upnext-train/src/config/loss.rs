@@ -1,0 +1,162 @@
+//! The `[loss]` table.
+
+use serde::{Deserialize, Serialize};
+
+use super::Refused;
+
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LossConfig {
+    /// Sampled or exact.
+    pub kind: LossKind,
+    /// Where negatives come from; the sampled softmax alone reads this and the next three.
+    pub negatives: Negatives,
+    /// k: draws a step. A catalogue with fewer items is drawn whole when draws do not repeat.
+    pub count: usize,
+    /// Who shares a draw.
+    pub share: Share,
+    /// How logits are corrected for the probability with which negatives were drawn.
+    pub correction: Correction,
+}
+
+/// Sampled or exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossKind {
+    /// The true next item against a draw of negatives.
+    #[default]
+    SampledSoftmax,
+    /// The true next item against the whole catalogue.
+    FullSoftmax,
+}
+
+/// Where negatives come from. In files: `"uniform"`, `"popularity"` or `"popularity^0.75"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Negatives {
+    /// Every item alike, drawn without replacement.
+    #[default]
+    Uniform,
+    /// In proportion to the training count (at least 1) to the power of `alpha`, drawn with replacement.
+    Popularity {
+        /// The power; above 0.
+        alpha: f64,
+    },
+}
+
+/// Who shares a draw of negatives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// All rows of a batch.
+    #[default]
+    Batch,
+}
+
+/// How the sampled softmax is corrected; see [`crate::sampled_softmax`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Correction {
+    /// Not at all: right for uniform negatives.
+    None,
+    /// Each negative stands for 1 / (k q) items.
+    Logq,
+    /// The negatives stand for the catalogue without the row's own positive (arXiv 2507.09331).
+    Rest,
+}
+
+/// What a file may say.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    kind: LossKind,
+    negatives: Negatives,
+    count: usize,
+    share: Share,
+    correction: Option<Correction>,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        let (kind, negatives, share) = (LossKind::default(), Negatives::default(), Share::default());
+        Self { kind, negatives, count: 256, share, correction: None }
+    }
+}
+
+impl From<Raw> for LossConfig {
+    fn from(raw: Raw) -> Self {
+        let usual = match raw.negatives {
+            Negatives::Uniform => Correction::None,
+            Negatives::Popularity { .. } => Correction::Rest,
+        };
+        let Raw { kind, negatives, count, share, correction } = raw;
+        Self { kind, negatives, count, share, correction: correction.unwrap_or(usual) }
+    }
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Raw::default().into()
+    }
+}
+
+impl<'de> Deserialize<'de> for LossConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Raw::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// Most negatives of a step.
+const MAX_COUNT: usize = 1 << 20;
+
+impl LossConfig {
+    pub(super) fn validate(&self) -> Result<(), Refused> {
+        if !(1..=MAX_COUNT).contains(&self.count) {
+            return Err(Refused::new("loss.count", self.count, format!("must lie in 1..={MAX_COUNT}")));
+        }
+        match self.negatives {
+            Negatives::Popularity { alpha } if !(alpha > 0.0 && alpha <= 4.0) => {
+                Err(Refused::new("loss.negatives", self.negatives, "must have a power above 0 and at most 4"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Negatives {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Uniform => write!(f, "uniform"),
+            Self::Popularity { alpha } => write!(f, "popularity^{alpha}"),
+        }
+    }
+}
+
+/// A value of `loss.negatives` that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown negatives `{0}`, expected `uniform`, `popularity` or `popularity^0.75`")]
+pub struct UnknownNegatives(String);
+
+impl TryFrom<String> for Negatives {
+    type Error = UnknownNegatives;
+
+    fn try_from(id: String) -> Result<Self, UnknownNegatives> {
+        match id.strip_prefix("popularity") {
+            _ if id == "uniform" => return Ok(Self::Uniform),
+            Some("") => return Ok(Self::Popularity { alpha: 1.0 }),
+            Some(power) => {
+                if let Some(alpha) = power.strip_prefix('^').and_then(|power| power.parse().ok()) {
+                    return Ok(Self::Popularity { alpha });
+                }
+            }
+            None => {}
+        }
+        Err(UnknownNegatives(id))
+    }
+}
+
+impl From<Negatives> for String {
+    fn from(negatives: Negatives) -> Self {
+        negatives.to_string()
+    }
+}

@@ -1,0 +1,200 @@
+//! How much memory a run needs, before its first step.
+//!
+//! The estimate counts what scales: tables and moments with the catalogue, matrices with the model, activations with
+//! the tokens of the largest batch. It is asked of the system before anything of it is allocated.
+
+use upnext_data::BatchSize;
+use upnext_model::ModelConfig;
+
+use crate::config::{LossKind, RunConfig, TableOptimizer};
+use crate::full_softmax;
+use crate::{Error, Result};
+
+/// Bytes that a run is expected to need, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// What the process holds already, the data among it; 0 where the system does not say.
+    pub held: u64,
+    /// Item tables and their moments, gradients of whole tables, and what is kept for each item.
+    pub tables: u64,
+    /// Matrices, their moments and gradients.
+    pub parameters: u64,
+    /// Activations and gradients of the largest batch, and batches made ahead.
+    pub step: u64,
+    /// Scores of a validation batch.
+    pub validation: u64,
+}
+
+impl Estimate {
+    /// All of it: the peak to expect.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.held.saturating_add(self.needed())
+    }
+
+    /// What is needed on top of what is held.
+    #[must_use]
+    pub fn needed(&self) -> u64 {
+        self.tables
+            .saturating_add(self.parameters)
+            .saturating_add(self.step.max(self.validation))
+            .saturating_add(CONSTANT)
+    }
+}
+
+/// Threads, buffers and what is not counted one by one.
+const CONSTANT: u64 = 24 << 20;
+/// Bytes kept for each item: training counts, alias table, ln q, places of distinct ids, coldness.
+const PER_ITEM: u64 = 32;
+
+/// Estimates a run over `items` items whose training sequences have so many events.
+///
+/// # Errors
+/// When the sizes of the model cannot be counted.
+pub fn estimate(config: &RunConfig, items: usize, train: &[usize]) -> Result<Estimate> {
+    let model = &config.model;
+    let table = model.table_len(items)? as u64 * 4;
+    let tables = if model.tied { 1 } else { 2 };
+    let parameters = (model.parameter_count(items)? as u64 * 4).saturating_sub(table * tables);
+    let full = config.loss.kind == LossKind::FullSoftmax;
+    let dense = match (full, config.train.table_optimizer) {
+        (_, TableOptimizer::Dense) => tables,
+        (true, TableOptimizer::Lazy) => 1,
+        (false, TableOptimizer::Lazy) => 0,
+    };
+    let tokens = largest_batch(config.train.batch, model.window, train) as u64;
+    Ok(Estimate {
+        held: resident_bytes().unwrap_or(0),
+        tables: table.saturating_mul(3 * tables + dense).saturating_add(items as u64 * PER_ITEM),
+        parameters: parameters.saturating_mul(5),
+        step: step_bytes(config, tokens, items as u64),
+        validation: validation_bytes(model, items as u64),
+    })
+}
+
+/// Refuses a run that does not fit into what the system has left.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn check(estimate: &Estimate) -> Result<()> {
+    match available_bytes() {
+        Some(available) if estimate.needed() > available => {
+            Err(Error::Memory { needed: estimate.needed(), available })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tokens of the largest batch that any epoch can have.
+fn largest_batch(size: BatchSize, window: usize, train: &[usize]) -> usize {
+    match size {
+        BatchSize::Tokens(tokens) => tokens,
+        BatchSize::Users(users) => {
+            // Every window has a token a pair; a sequence longer than the window gives several of them.
+            let mut windows: Vec<usize> = Vec::new();
+            for pairs in train.iter().map(|&events| events.saturating_sub(1)) {
+                windows.extend(std::iter::repeat_n(window, (pairs / window).min(users)));
+                windows.push(pairs % window);
+            }
+            windows.sort_unstable_by(|a, b| b.cmp(a));
+            windows.iter().take(users).sum()
+        }
+    }
+}
+
+/// Activations and gradients of a step.
+fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
+    let model = &config.model;
+    let (d, m, r, l) = (model.width as u64, model.hidden as u64, model.rank as u64, model.layers as u64);
+    // Kept for the backward pass: queries, keys, values, attention output, residuals; gate and up.
+    let layer = 8 * d + 3 * m + model.heads as u64;
+    // Embeddings and states with their gradients, the states' copies in the loss.
+    let ends = 8 * d + 8 * r;
+    let draws = config.loss.count as u64;
+    let (loss, scored) = match config.loss.kind {
+        LossKind::SampledSoftmax => (draws * (16 * r + 512), draws.min(items)),
+        LossKind::FullSoftmax => (16 * full_softmax::BLOCK_ITEMS as u64 * (r + 128), 0),
+    };
+    let rows = (2 * tokens).min(items).saturating_add(scored).saturating_mul(3 * r);
+    let activations = tokens.saturating_mul(l * layer + ends);
+    activations.saturating_add(loss).saturating_add(rows).saturating_mul(4).saturating_add(tokens * 3 * 64)
+}
+
+/// Scores and states of the batches that validation has in flight.
+fn validation_bytes(model: &ModelConfig, items: u64) -> u64 {
+    let threads = rayon::current_num_threads() as u64;
+    let scores = (1_u64 << 22).max(items).saturating_mul(4);
+    let states = 64 * (model.window as u64).saturating_mul(4 * (6 * model.width + 3 * model.hidden) as u64);
+    threads.saturating_mul(scores.saturating_add(states))
+}
+
+/// Most memory that this process ever held; `None` where the system does not say.
+#[must_use]
+pub fn peak_rss_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM:")
+}
+
+/// Memory that this process holds; `None` where the system does not say.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmRSS:")
+}
+
+/// Memory that the system, or the control group we run in, has left; `None` where it does not say.
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
+    let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let group = number("/sys/fs/cgroup/memory.max")
+        .and_then(|most| Some(most.saturating_sub(number("/sys/fs/cgroup/memory.current")?)));
+    let system = kilobytes("/proc/meminfo", "MemAvailable:");
+    match (system, group) {
+        (Some(system), Some(group)) => Some(system.min(group)),
+        (system, group) => system.or(group),
+    }
+}
+
+/// The bytes of a `name: value kB` line.
+fn kilobytes(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_batch_takes_the_longest_windows() {
+        assert_eq!(largest_batch(BatchSize::Users(2), 10, &[4, 26, 1, 0]), 20);
+        assert_eq!(largest_batch(BatchSize::Users(4), 10, &[4, 26, 1, 0]), 10 + 10 + 5 + 3);
+        assert_eq!(largest_batch(BatchSize::Tokens(512), 10, &[4, 26]), 512);
+    }
+
+    #[test]
+    fn tables_and_moments_grow_with_the_catalogue_and_steps_hardly() {
+        let config = RunConfig::default();
+        let train = vec![100; 1000];
+        let (small, large) =
+            (estimate(&config, 10_000, &train).unwrap(), estimate(&config, 1_000_000, &train).unwrap());
+        assert_eq!(large.tables, 1_000_000 * (3 * 64 * 4 + 32));
+        assert_eq!(small.parameters, large.parameters);
+        assert!(large.step < 2 * small.step);
+    }
+
+    #[test]
+    fn a_run_over_too_many_items_is_refused() {
+        let config = RunConfig::default();
+        let estimate = estimate(&config, 900_000_000, &[10]).unwrap();
+        if available_bytes().is_some_and(|available| available < 600 << 30) {
+            assert!(matches!(check(&estimate), Err(Error::Memory { .. })));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linux_says_what_we_hold() {
+        assert!(peak_rss_bytes().unwrap() >= resident_bytes().unwrap() / 2);
+        assert!(available_bytes().unwrap() > 0);
+    }
+}

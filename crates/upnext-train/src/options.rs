@@ -1,0 +1,33 @@
+//! How a run is started and interrupted. Nothing here moves a weight.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How often a checkpoint is written between validations; after each validation one is written anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// After so many steps.
+    Steps(u64),
+    /// After so much time since the last.
+    Time(Duration),
+}
+
+/// What [`crate::train()`] is told besides the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainOptions<'a> {
+    /// Go on from the newest valid checkpoint of the run folder, or from the start when there is none.
+    pub resume: bool,
+    /// Replace an existing run folder.
+    pub overwrite: bool,
+    /// Set to end the run after the step at hand, as `resume` can go on from.
+    pub stop: Option<&'a AtomicBool>,
+    /// How often a checkpoint is written.
+    pub checkpoint_every: Every,
+}
+
+impl Default for TrainOptions<'_> {
+    fn default() -> Self {
+        let checkpoint_every = Every::Time(Duration::from_secs(60));
+        Self { resume: false, overwrite: false, stop: None, checkpoint_every }
+    }
+}

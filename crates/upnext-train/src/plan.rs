@@ -1,0 +1,181 @@
+//! What a step needs to know before it computes: its batch, its negatives, the distinct ids of both, and where in them
+//! each token stands. Made ahead, on a thread of its own; a pure function of (configuration, data, step).
+
+use std::sync::Arc;
+
+use upnext_data::{Batch, ItemId};
+
+use crate::config::{Correction, LossConfig, LossKind};
+use crate::correction::candidates;
+use crate::negatives::Sampler;
+use crate::sampled_softmax::Candidates;
+
+/// What the loss of a step is computed against.
+#[derive(Clone, Debug)]
+pub enum Scored {
+    /// Candidates among the rows of the leaf that is scored.
+    Sampled {
+        /// `(u)` distinct items of an output leaf of its own, ascending; absent when the input leaf is scored.
+        ids: Option<Vec<u32>>,
+        /// Rows and corrections.
+        candidates: Arc<Candidates>,
+    },
+    /// `(n)` true items, against the whole table.
+    All(Vec<u32>),
+}
+
+/// A step, ready to be computed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The step, counted from 0: what its draws are keyed by.
+    pub step: u64,
+    /// `(u)` distinct items of the input leaf, ascending.
+    pub ids: Vec<u32>,
+    /// `(n)` the leaf row of each token.
+    pub token_rows: Vec<u32>,
+    /// `(b + 1)` where each history begins.
+    pub offsets: Vec<usize>,
+    /// What the loss is computed against.
+    pub scored: Scored,
+}
+
+/// Makes plans.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    seed: u64,
+    tied: bool,
+    /// Absent for the full softmax.
+    sampler: Option<(Sampler, Correction)>,
+    index: Index,
+}
+
+impl Planner {
+    /// A planner over the items counted in `counts` `(i)`.
+    #[must_use]
+    pub fn new(loss: &LossConfig, tied: bool, counts: &[u64], seed: u64) -> Self {
+        let sampler = match loss.kind {
+            LossKind::SampledSoftmax => Some((Sampler::new(loss.negatives, loss.count, counts), loss.correction)),
+            LossKind::FullSoftmax => None,
+        };
+        Self { seed, tied, sampler, index: Index::new(counts.len()) }
+    }
+
+    /// k: draws of a step; 0 for the full softmax.
+    #[must_use]
+    pub fn draws(&self) -> usize {
+        self.sampler.as_ref().map_or(0, |(sampler, _)| sampler.draws())
+    }
+
+    /// The plan of a step.
+    ///
+    /// # Panics
+    /// When the batch holds an item that was not counted.
+    #[must_use]
+    pub fn plan(&mut self, step: u64, batch: Batch) -> Plan {
+        let tokens: Vec<u32> = batch.tokens.iter().map(|&ItemId(id)| id).collect();
+        let targets: Vec<u32> = batch.targets.iter().map(|&ItemId(id)| id).collect();
+        let offsets = batch.offsets;
+        let Some((sampler, correction)) = &self.sampler else {
+            let ids = self.index.distinct(&[&tokens]);
+            let token_rows = self.index.rows(&ids, &[&tokens]).concat();
+            return Plan { step, ids, token_rows, offsets, scored: Scored::All(targets) };
+        };
+        let draw = sampler.draw(self.seed, step);
+        let candidates = |target_rows, negative_rows| {
+            Arc::new(candidates(*correction, sampler, &draw, &targets, target_rows, negative_rows))
+        };
+        if self.tied {
+            let lists = [&tokens[..], &targets, &draw.ids];
+            let ids = self.index.distinct(&lists);
+            let [token_rows, target_rows, negative_rows] = self.index.rows(&ids, &lists);
+            let scored = Scored::Sampled { ids: None, candidates: candidates(target_rows, negative_rows) };
+            return Plan { step, ids, token_rows, offsets, scored };
+        }
+        let ids = self.index.distinct(&[&tokens]);
+        let token_rows = self.index.rows(&ids, &[&tokens]).concat();
+        let scored_ids = self.index.distinct(&[&targets, &draw.ids]);
+        let [target_rows, negative_rows] = self.index.rows(&scored_ids, &[&targets, &draw.ids]);
+        let scored = Scored::Sampled { ids: Some(scored_ids), candidates: candidates(target_rows, negative_rows) };
+        Plan { step, ids, token_rows, offsets, scored }
+    }
+}
+
+/// Distinct ids in ascending order and each id's place among them; `(i)` scratch, four bytes an item.
+#[derive(Clone, Debug)]
+struct Index {
+    places: Vec<u32>,
+}
+
+impl Index {
+    fn new(items: usize) -> Self {
+        Self { places: vec![u32::MAX; items] }
+    }
+
+    /// The ids of all lists, ascending, each once; each id's place is remembered until [`Index::rows`] forgets it.
+    fn distinct(&mut self, lists: &[&[u32]]) -> Vec<u32> {
+        let mut ids = Vec::new();
+        for &id in lists.iter().copied().flatten() {
+            let place = &mut self.places[id as usize];
+            if *place == u32::MAX {
+                *place = 0;
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        ids.iter().zip(0..).for_each(|(&id, place)| self.places[id as usize] = place);
+        ids
+    }
+
+    /// The place of every element of the lists among `ids`.
+    fn rows<const N: usize>(&mut self, ids: &[u32], lists: &[&[u32]; N]) -> [Vec<u32>; N] {
+        let rows = lists.map(|list| list.iter().map(|&id| self.places[id as usize]).collect());
+        ids.iter().for_each(|&id| self.places[id as usize] = u32::MAX);
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upnext_data::UserId;
+
+    fn batch() -> Batch {
+        let ids = |ids: &[u32]| ids.iter().map(|&id| ItemId(id)).collect::<Vec<_>>();
+        let (tokens, targets) = (ids(&[7, 3, 3, 9]), ids(&[3, 5, 9, 7]));
+        Batch { tokens, targets, offsets: vec![0, 2, 4], times: vec![0; 4], users: vec![UserId(0), UserId(1)] }
+    }
+
+    fn plan(kind: LossKind, tied: bool) -> Plan {
+        let loss = LossConfig { kind, count: 4, ..LossConfig::default() };
+        let mut planner = Planner::new(&loss, tied, &[1; 12], 3);
+        assert_eq!(planner.plan(0, batch()).ids, planner.clone().plan(0, batch()).ids, "no place is left behind");
+        planner.plan(1, batch())
+    }
+
+    #[test]
+    fn a_tied_step_gathers_inputs_targets_and_negatives_once() {
+        let plan = plan(LossKind::SampledSoftmax, true);
+        assert!(plan.ids.is_sorted_by(|a, b| a < b));
+        let Scored::Sampled { ids: None, candidates } = &plan.scored else { panic!("one leaf") };
+        let of = |rows: &[u32]| rows.iter().map(|&row| plan.ids[row as usize]).collect::<Vec<_>>();
+        assert_eq!(of(&plan.token_rows), [7, 3, 3, 9]);
+        assert_eq!(of(&candidates.targets), [3, 5, 9, 7]);
+        assert_eq!(candidates.negatives.len(), 4);
+    }
+
+    #[test]
+    fn an_untied_step_has_two_leaves() {
+        let plan = plan(LossKind::SampledSoftmax, false);
+        assert_eq!((&plan.ids[..], &plan.token_rows[..]), (&[3, 7, 9][..], &[1, 0, 0, 2][..]));
+        let Scored::Sampled { ids: Some(ids), candidates } = &plan.scored else { panic!("two leaves") };
+        let of = |rows: &[u32]| rows.iter().map(|&row| ids[row as usize]).collect::<Vec<_>>();
+        assert_eq!(of(&candidates.targets), [3, 5, 9, 7]);
+    }
+
+    #[test]
+    fn the_full_softmax_gathers_inputs_alone() {
+        let plan = plan(LossKind::FullSoftmax, true);
+        assert_eq!(plan.ids, [3, 7, 9]);
+        assert!(matches!(plan.scored, Scored::All(targets) if targets == [3, 5, 9, 7]));
+    }
+}

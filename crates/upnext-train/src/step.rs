@@ -1,0 +1,233 @@
+//! One step: batch to loss to update.
+//!
+//! The distinct rows of the step are gathered into a leaf, the model and the loss run over it, gradients flow back into
+//! it, and only then, when all of them are finite, are the touched rows and the parameters updated in place.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor, Var};
+use rayon::prelude::*;
+use upnext_kernels::rows::{gather, sum_squares};
+use upnext_model::ops::host::Host;
+use upnext_model::{Drop, Model, Table};
+
+use crate::adam::{self, Adam, Moments};
+use crate::config::{LossKind, RunConfig, TableOptimizer};
+use crate::full_softmax::{BLOCK_ITEMS, full_softmax};
+use crate::link::link;
+use crate::plan::{Plan, Scored};
+use crate::sampled_softmax::run as sampled_softmax;
+use crate::{Error, Result};
+
+/// Values whose squares are summed by one task.
+const SUM_CHUNK: usize = 1 << 16;
+
+/// A model in training.
+pub struct Learner {
+    /// The model.
+    pub model: Model,
+    /// Its moments.
+    pub adam: Adam,
+    config: RunConfig,
+    /// `(i, r)` gradients of the input and the output table, for dense updates; made when first needed.
+    dense_input: Vec<f32>,
+    dense_output: Vec<f32>,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Mean loss over the step's targets.
+    pub loss: f64,
+    /// Norm of the whole gradient before clipping.
+    pub gradient_norm: f64,
+    /// Whether loss and gradient were finite; otherwise nothing has changed.
+    pub finite: bool,
+}
+
+/// The gradient of one table.
+enum TableGradient {
+    /// Of the rows `ids`, `(u, r)`.
+    Rows { ids: Vec<u32>, gradients: Vec<f32> },
+    /// Of all rows, in the learner's own buffer.
+    Dense,
+}
+
+impl Learner {
+    /// A model with moments, to be trained under a configuration.
+    ///
+    /// # Errors
+    /// When a dense update is asked for over too many items.
+    pub fn new(model: Model, adam: Adam, config: &RunConfig) -> Result<Self> {
+        if config.train.table_optimizer == TableOptimizer::Dense {
+            adam::check_dense(model.items())?;
+        }
+        Ok(Self { model, adam, config: config.clone(), dense_input: Vec::new(), dense_output: Vec::new() })
+    }
+
+    /// Computes a step and updates the model, unless a loss or a gradient is not finite.
+    ///
+    /// # Errors
+    /// When the plan does not fit the model, or a parameter gets no gradient.
+    pub fn step(&mut self, plan: &Plan, lr: f64) -> Result<Outcome> {
+        let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
+        let leaf = gathered(self.model.input_table(), &plan.ids)?;
+        let states_nr = self.model.forward(leaf.as_tensor(), &plan.token_rows, &plan.offsets, Some(drop))?;
+        let (loss, scored) = self.loss(plan, &leaf, &states_nr)?;
+        let gradients = loss.backward()?;
+        let loss = f64::from(loss.to_scalar::<f32>()?);
+
+        let mut input = rows_of(&gradients, &leaf, &plan.ids)?;
+        let mut output = match &scored {
+            Some((leaf, ids)) => Some(rows_of(&gradients, leaf, ids)?),
+            None => None,
+        };
+        self.make_dense(&mut input, &mut output);
+        let parameters = self.parameter_gradients(&gradients)?;
+        let squares = self.squares(&input, &self.dense_input)
+            + output.as_ref().map_or(0.0, |output| self.squares(output, &self.dense_output))
+            + parameters.iter().map(|(_, gradient)| squares(gradient)).sum::<f64>();
+        let outcome = Outcome { loss, gradient_norm: squares.sqrt(), finite: loss.is_finite() && squares.is_finite() };
+        if outcome.finite {
+            self.update(&input, output.as_ref(), &parameters, outcome.gradient_norm, lr)?;
+        }
+        Ok(outcome)
+    }
+
+    /// The loss, and the leaf of its own that it scored, if any.
+    fn loss(&mut self, plan: &Plan, input: &Var, states_nr: &Tensor) -> Result<(Tensor, Option<(Var, Vec<u32>)>)> {
+        match &plan.scored {
+            Scored::Sampled { ids: None, candidates } => {
+                Ok((sampled_softmax(states_nr, input.as_tensor(), candidates.clone())?, None))
+            }
+            Scored::Sampled { ids: Some(ids), candidates } => {
+                let leaf = gathered(self.model.output_table(), ids)?;
+                let loss = sampled_softmax(states_nr, leaf.as_tensor(), candidates.clone())?;
+                Ok((loss, Some((leaf, ids.clone()))))
+            }
+            Scored::All(targets) => {
+                let tied = self.model.config().tied;
+                let table = self.model.output_table();
+                let gradient = if tied { &mut self.dense_input } else { &mut self.dense_output };
+                gradient.clear();
+                gradient.resize(table.rows().len(), 0.0);
+                let states_nr = states_nr.contiguous()?;
+                let host = Host::of("the states of a loss", &states_nr);
+                let states = host.values()?;
+                let (loss, dh) = full_softmax(states, table.rows(), table.rank(), targets, BLOCK_ITEMS, gradient);
+                std::mem::drop(host);
+                Ok((link(&states_nr, loss as f32, dh)?, None))
+            }
+        }
+    }
+
+    /// Moves row gradients into whole-table buffers where the table is updated densely.
+    fn make_dense(&mut self, input: &mut TableGradient, output: &mut Option<TableGradient>) {
+        let rank = self.model.input_table().rank();
+        let len = self.model.input_table().rows().len();
+        let (full, tied) = (self.config.loss.kind == LossKind::FullSoftmax, self.model.config().tied);
+        let dense = self.config.train.table_optimizer == TableOptimizer::Dense;
+        if full && tied {
+            // The loss has filled the buffer.
+            add_rows(&mut self.dense_input, rank, input);
+        } else if dense {
+            self.dense_input.clear();
+            self.dense_input.resize(len, 0.0);
+            add_rows(&mut self.dense_input, rank, input);
+        }
+        if full && !tied {
+            *output = Some(TableGradient::Dense);
+        } else if let (true, Some(output)) = (dense, output) {
+            self.dense_output.clear();
+            self.dense_output.resize(len, 0.0);
+            add_rows(&mut self.dense_output, rank, output);
+        }
+    }
+
+    /// Each parameter's gradient, in byte order of the names.
+    fn parameter_gradients(&self, gradients: &GradStore) -> Result<Vec<(String, Vec<f32>)>> {
+        let mut found = Vec::new();
+        for (name, var) in self.model.parameters().iter() {
+            let gradient = gradients.get(var.as_tensor()).ok_or_else(|| no_gradient(name))?.contiguous()?;
+            found.push((name.to_owned(), Host::of("a gradient", &gradient).values()?.to_vec()));
+        }
+        Ok(found)
+    }
+
+    fn squares(&self, gradient: &TableGradient, dense: &[f32]) -> f64 {
+        match gradient {
+            TableGradient::Rows { gradients, .. } => squares(gradients),
+            TableGradient::Dense => squares(dense),
+        }
+    }
+
+    fn update(
+        &mut self,
+        input: &TableGradient,
+        output: Option<&TableGradient>,
+        parameters: &[(String, Vec<f32>)],
+        norm: f64,
+        lr: f64,
+    ) -> Result<()> {
+        let clip = self.config.train.clip;
+        let scale = if norm > clip { (clip / norm) as f32 } else { 1.0 };
+        let update = self.adam.update(&self.config.train, lr);
+        let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, all: &[f32]| match gradient {
+            TableGradient::Rows { ids, gradients } => adam::lazy(table, moments, ids, gradients, scale, &update),
+            TableGradient::Dense => {
+                adam::dense(table.rows_mut(), moments, all, scale, &update);
+                Ok(())
+            }
+        };
+        let (input_table, output_table) = self.model.tables_mut();
+        one(input_table, &mut self.adam.input, input, &self.dense_input)?;
+        if let (Some(table), Some(moments), Some(output)) = (output_table, &mut self.adam.output, output) {
+            one(table, moments, output, &self.dense_output)?;
+        }
+        for (name, gradient) in parameters {
+            let mut values = self.model.parameters().values(name)?;
+            let moments = self.adam.parameters.get_mut(name).ok_or_else(|| no_gradient(name))?;
+            adam::dense(&mut values, moments, gradient, scale, &update);
+            self.model.parameters_mut().set(name, &values)?;
+        }
+        self.adam.updates += 1;
+        Ok(())
+    }
+}
+
+/// A leaf `(u, r)` of table rows.
+fn gathered(table: &Table, ids: &[u32]) -> Result<Var> {
+    let rank = table.rank();
+    let mut rows = vec![0.0; ids.len() * rank];
+    let chunk = 1024;
+    rows.par_chunks_mut(chunk * rank)
+        .zip(ids.par_chunks(chunk))
+        .for_each(|(rows, ids)| gather(table.rows(), rank, ids, rows));
+    Ok(Var::from_tensor(&Tensor::from_vec(rows, (ids.len(), rank), &Device::Cpu)?)?)
+}
+
+fn rows_of(gradients: &GradStore, leaf: &Var, ids: &[u32]) -> Result<TableGradient> {
+    let gradient = gradients.get(leaf.as_tensor()).ok_or_else(|| no_gradient("item rows"))?.contiguous()?;
+    let gradients = Host::of("the gradient of item rows", &gradient).values()?.to_vec();
+    Ok(TableGradient::Rows { ids: ids.to_vec(), gradients })
+}
+
+fn no_gradient(name: &str) -> Error {
+    candle_core::Error::Msg(format!("{name} got no gradient from the loss")).into()
+}
+
+/// Adds row gradients to a whole table's, which then stands for them.
+fn add_rows(dense: &mut [f32], rank: usize, rows: &mut TableGradient) {
+    if let TableGradient::Rows { ids, gradients } = &*rows {
+        for (&id, gradient) in ids.iter().zip(gradients.chunks_exact(rank)) {
+            let sum = &mut dense[id as usize * rank..][..rank];
+            sum.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
+        }
+    }
+    *rows = TableGradient::Dense;
+}
+
+/// The sum of squares, in an order that depends on the length alone.
+fn squares(values: &[f32]) -> f64 {
+    let parts: Vec<f64> = values.par_chunks(SUM_CHUNK).map(sum_squares).collect();
+    parts.iter().sum()
+}
