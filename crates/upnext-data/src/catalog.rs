@@ -101,6 +101,12 @@ impl Catalog {
     pub fn read(path: &Path, sealed: &FileHash) -> Result<Self> {
         let mut file = TensorFile::open_sealed(path, sealed)?;
         let named = Strings::read(&mut file, "columns")?;
+        // A hostile file could name millions of columns in a few bytes each; the header holds far fewer tensors.
+        let (expected, found) = (file.names().count().saturating_sub(5) / 2, named.len());
+        if found > expected {
+            let source = Error::Entries { what: "columns".into(), expected, found };
+            return Err(file.refuse("columns", source));
+        }
         let parts: Vec<String> = (0..named.len()).map(|index| format!("column.{index}")).collect();
         let mut expected: Vec<String> = vec!["order".into()];
         for part in ["keys", "columns"].into_iter().chain(parts.iter().map(String::as_str)) {

@@ -125,3 +125,57 @@ fn read_shard(path: &Path, hash: &FileHash) -> Result<Histories> {
     file.verify()?;
     Histories::new(users, offsets, items, times).map_err(Error::within(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ItemId;
+
+    #[test]
+    fn shards_end_at_users_and_join_again() {
+        let home = tempfile::tempdir().unwrap();
+        let lengths = [0, 3, 0, 5, 1, 0, 9, 2, 2, 0_u64];
+        let mut offsets = vec![0];
+        for length in lengths {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        assert_eq!(shards(&offsets, 5), [0..4, 4..7, 7..10]);
+        assert_eq!(shards(&offsets, 100).first(), Some(&(0..10)));
+        assert_eq!(shards(&[0], 5).first(), Some(&(0..0)));
+        let keys = (0..10).map(|user| user.to_string()).collect();
+        let items: Vec<ItemId> = (0..22).map(ItemId).collect();
+        let histories = Histories::new(keys, offsets, items, vec![4; 22]).unwrap();
+        let catalog = Catalog::new((10..32).map(|item| item.to_string()).collect(), vec![]).unwrap();
+        for events in [1, 2, 5, 8, 100] {
+            let dir = home.path().join(events.to_string());
+            let manifest =
+                write_sharded(&dir, &catalog, &histories, serde_json::Value::Null, false, events).unwrap();
+            assert_eq!(manifest.files.len(), 1 + shards(histories.offsets(), events).len());
+            assert_eq!(Prepared::open(&dir).unwrap().histories, histories);
+        }
+    }
+
+    #[test]
+    fn shards_out_of_order_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("data");
+        let keys = ["a", "b"].iter().collect();
+        let histories = Histories::new(keys, vec![0, 1, 2], vec![ItemId(0); 2], vec![1; 2]).unwrap();
+        let catalog = Catalog::new(["x"].iter().collect(), vec![]).unwrap();
+        let mut manifest =
+            write_sharded(&dir, &catalog, &histories, serde_json::Value::Null, false, 1).unwrap();
+        let (first, second) = (shard(0), shard(1));
+        let names = [dir.join(&first), dir.join(&second), dir.join("aside")];
+        for (from, to) in [(0, 2), (1, 0), (2, 1)] {
+            std::fs::rename(&names[from], &names[to]).unwrap();
+        }
+        let hashes = [manifest.files[&first].clone(), manifest.files[&second].clone()];
+        manifest.files.extend([second, first].into_iter().zip(hashes));
+        std::fs::write(dir.join(MANIFEST), manifest.to_json(&dir).unwrap()).unwrap();
+        let error = Prepared::open(&dir).unwrap_err();
+        assert!(error.to_string().ends_with("histories-00001.safetensors"), "{error}");
+        assert!(
+            matches!(error, Error::In { source, .. } if matches!(*source, Error::Unsorted { index: 1, .. }))
+        );
+    }
+}

@@ -17,12 +17,15 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The name of the catalogue.
 pub(crate) const CATALOG: &str = "catalog.safetensors";
+/// What stands before and after the number in a shard's name.
+const HISTORIES: &str = "histories-";
+const SUFFIX: &str = ".safetensors";
 /// The most bytes a manifest has.
 const LIMIT: u64 = 1 << 24;
 
 /// The name of a shard of the histories.
 pub(crate) fn shard(index: usize) -> String {
-    format!("histories-{index:05}.safetensors")
+    format!("{HISTORIES}{index:05}{SUFFIX}")
 }
 
 /// Counts, origin and files of a prepared folder.
@@ -126,7 +129,10 @@ impl Manifest {
     /// How many shards there are; every listed file must be one of them or the catalogue.
     pub(crate) fn shards(&self, dir: &Path) -> Result<usize> {
         let count = (0..self.files.len()).take_while(|&index| self.files.contains_key(&shard(index))).count();
-        let known = |name: &str| name == CATALOG || (0..count).any(|index| shard(index) == name);
+        let number = |name: &str| name.strip_prefix(HISTORIES)?.strip_suffix(SUFFIX)?.parse().ok();
+        let known = |name: &str| {
+            name == CATALOG || number(name).is_some_and(|index| index < count && shard(index) == name)
+        };
         match self.files.keys().find(|name| !known(name)) {
             Some(name) => Err(Error::UnknownFile { path: dir.join(MANIFEST), name: name.clone() }),
             None if count == 0 => Err(Error::Unlisted { path: dir.join(MANIFEST), name: shard(0) }),

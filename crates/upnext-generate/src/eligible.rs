@@ -15,9 +15,9 @@ pub(crate) enum Eligible {
 }
 
 impl Eligible {
-    /// What a request allows after a history of known items, and how many keys of its allow list are unknown.
-    pub(crate) fn resolve(request: &Request, history: &[ItemId], catalog: &Catalog) -> (Self, usize) {
-        let seen = history.iter().filter(|_| !request.keep_seen).map(|item| item.0);
+    /// What a request allows besides these seen items, and how many keys of its allow list are unknown.
+    pub(crate) fn resolve(request: &Request, seen: &[ItemId], catalog: &Catalog) -> (Self, usize) {
+        let seen = seen.iter().map(|item| item.0);
         let denied = request.deny.iter().filter_map(|key| catalog.find(key)).map(|item| item.0);
         let excluded = ascending(seen.chain(denied).collect());
         let Some(allow) = &request.allow else { return (Self::AllBut(excluded), 0) };

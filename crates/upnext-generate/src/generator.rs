@@ -102,7 +102,7 @@ impl Generator {
     }
 
     fn chunk(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
-        let plan = |request| Plan::new(request, &self.served.catalog, self.served.config.window);
+        let plan = |request| Plan::new(request, &self.served);
         let plans: Vec<Result<Plan, RequestError>> = if self.pool.is_some() {
             requests.par_iter().map(plan).collect()
         } else {

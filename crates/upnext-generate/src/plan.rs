@@ -1,7 +1,7 @@
 //! A request against one model: what the network reads, what may be shown, how far the list can grow.
 
 use upnext_data::{Catalog, ItemId, window};
-use upnext_model::ModelConfig;
+use upnext_model::{ModelConfig, Served};
 
 use crate::eligible::Eligible;
 use crate::request::Past;
@@ -26,24 +26,28 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Looks the request's keys up; `window` is T.
+    /// Looks the request's keys up, and in the model folder what the request leaves open.
     ///
     /// The reserve is what the request asks for, not what will be eligible: which events a list is made from must
     /// not depend on how many items were denied.
-    pub(crate) fn new(request: &Request, catalog: &Catalog, window: usize) -> Result<Self, RequestError> {
+    pub(crate) fn new(request: &Request, served: &Served) -> Result<Self, RequestError> {
+        let (catalog, window) = (&served.catalog, served.config.window);
+        let length = request.length.unwrap_or(served.generation.length);
+        let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
         let width = match request.method {
             Method::TopK => None,
             Method::Beam { width } => Some(width),
         };
-        let reserve = width.map_or(0, |_| request.length - 1);
+        let reserve = width.map_or(0, |_| length.saturating_sub(1));
         if reserve > window / 2 {
-            return Err(RequestError::Reserve { length: request.length, reserve, most: window / 2, window });
+            return Err(RequestError::Reserve { length, reserve, most: window / 2, window });
         }
         let (history, skipped) = known(&request.past, catalog);
-        let (eligible, unknown_allowed) = Eligible::resolve(request, &history, catalog);
-        let places = request.length.min(eligible.count(catalog.len()));
+        let seen: &[ItemId] = if keep_seen { &[] } else { &history };
+        let (eligible, unknown_allowed) = Eligible::resolve(request, seen, catalog);
+        let places = length.min(eligible.count(catalog.len()));
         let prompt = history[window::of(history.len(), window, reserve)].to_vec();
-        Ok(Self { prompt, eligible, places, width, requested: request.length, skipped, unknown_allowed })
+        Ok(Self { prompt, eligible, places, width, requested: length, skipped, unknown_allowed })
     }
 
     /// False when the list is known without the network: nothing is known of the user, or nothing may be shown.

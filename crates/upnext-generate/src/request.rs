@@ -51,17 +51,19 @@ pub(crate) enum Past {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub(crate) past: Past,
-    pub(crate) length: usize,
+    pub(crate) length: Option<usize>,
     pub(crate) method: Method,
-    pub(crate) keep_seen: bool,
+    pub(crate) keep_seen: Option<bool>,
     pub(crate) deny: Vec<String>,
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) at: Option<i64>,
 }
 
 impl Request {
-    /// A request that continues a history of keys: ten items, [`Method::TopK`], seen items dropped, everything else
-    /// eligible.
+    /// A request that continues a history of keys by [`Method::TopK`].
+    ///
+    /// The model folder says how long a list is and whether seen items are kept, unless the request does: ten items,
+    /// seen ones dropped, in folders written by `upnext train`.
     ///
     /// Events are put in order of time; events of one instant keep the order given, as `upnext prepare` does.
     ///
@@ -70,7 +72,7 @@ impl Request {
     ///
     /// let history = [Event::from(("rebecca", 200)), Event::from(("vertigo", 100))];
     /// let request = Request::builder(&history).length(5).deny(&["psycho"]).build()?;
-    /// assert_eq!(request.length(), 5);
+    /// assert_eq!(request.length(), Some(5));
     /// assert_eq!(request.method(), Method::TopK);
     /// assert!(Request::builder(&history).length(0).build().is_err());
     /// # Ok::<(), upnext_generate::RequestError>(())
@@ -91,9 +93,9 @@ impl Request {
         RequestBuilder::new(Past::Items { items, skipped })
     }
 
-    /// Items asked for.
+    /// Items asked for; `None` leaves it to the model folder.
     #[must_use]
-    pub fn length(&self) -> usize {
+    pub fn length(&self) -> Option<usize> {
         self.length
     }
 
@@ -119,15 +121,13 @@ pub struct RequestBuilder {
 
 impl RequestBuilder {
     fn new(past: Past) -> Self {
-        let (deny, allow, at) = (Vec::new(), None, None);
-        Self {
-            request: Request { past, length: 10, method: Method::TopK, keep_seen: false, deny, allow, at },
-        }
+        let (length, method, keep_seen, deny) = (None, Method::TopK, None, Vec::new());
+        Self { request: Request { past, length, method, keep_seen, deny, allow: None, at: None } }
     }
 
-    /// s: how many items the list should have; 10 unless told.
+    /// s: how many items the list should have.
     pub fn length(mut self, length: usize) -> Self {
-        self.request.length = length;
+        self.request.length = Some(length);
         self
     }
 
@@ -137,9 +137,9 @@ impl RequestBuilder {
         self
     }
 
-    /// Whether items of the history may be shown again; false unless told.
+    /// Whether items of the history may be shown again.
     pub fn keep_seen(mut self, keep: bool) -> Self {
-        self.request.keep_seen = keep;
+        self.request.keep_seen = Some(keep);
         self
     }
 
@@ -167,7 +167,7 @@ impl RequestBuilder {
     /// # Errors
     /// When the length is 0, or a beam's width is 0 or above [`MAX_WIDTH`].
     pub fn build(self) -> Result<Request, RequestError> {
-        if self.request.length == 0 {
+        if self.request.length == Some(0) {
             return Err(RequestError::NoLength);
         }
         match self.request.method {

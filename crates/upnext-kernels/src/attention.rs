@@ -19,9 +19,14 @@ use crate::{Rows, RowsMut};
 /// Queries whose scores are held at once: few, since about half a block lies above the diagonal in vain.
 const QUERIES: usize = 24;
 
-/// The row of a probability mask that belongs to a head and a query position; the column is the key position.
-fn mask_row(mask: &Mask, head: usize, position: usize) -> MaskRow {
-    mask.row((head as u64) << 24 | position as u64)
+/// Which element of its mask multiplies a head's probability that the query at one position gives the key at another.
+pub fn mask_index(head: usize, query: usize, key: usize) -> u64 {
+    ((head as u64) << 24 | query as u64) << 32 | key as u64
+}
+
+/// The mask's row of a head and a query position; its columns are key positions.
+fn mask_row(mask: &Mask, head: usize, query: usize) -> MaskRow {
+    mask.row(mask_index(head, query, 0) >> 32)
 }
 
 /// Floats between the score rows of a block over `keys` keys; never a multiple of a page.
@@ -42,7 +47,7 @@ fn at_least(x: &mut Vec<f32>, floats: usize) -> &mut [f32] {
 ///
 /// A result row has the same bits however the keys are cut into segments and the queries into calls: every score is
 /// one chain over e, every output one chain over the keys, and the sum of exponentials has lanes by key position.
-/// `mask` multiplies the probabilities, by (head, query position, key position). `lse (h, m)`, where given, receives
+/// `mask` multiplies the probabilities, by [`mask_index`]. `lse (h, m)`, where given, receives
 /// the log of each row's sum of exponentials, which the backward needs.
 ///
 /// # Panics
@@ -84,7 +89,10 @@ fn attend_at(
     );
     assert!(first + m <= held, "{m} queries from position {first} against {held} keys");
     assert!(out.rows() == m && out.cols() == d, "{q:?} into {out:?}");
-    assert!(lse.as_ref().is_none_or(|lse| lse.len() == heads * m), "log-sum-exps of {heads} heads of {m} queries");
+    assert!(
+        lse.as_ref().is_none_or(|lse| lse.len() == heads * m),
+        "log-sum-exps of {heads} heads of {m} queries"
+    );
     if m == 0 || d == 0 {
         return;
     }

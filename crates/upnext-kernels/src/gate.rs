@@ -25,7 +25,10 @@ pub fn swiglu_backward(gate_up: &[f32], d_out: &[f32], hidden: usize, d_gate_up:
 }
 
 fn check(both: usize, one: usize, hidden: usize) {
-    assert!(both == 2 * one && one.is_multiple_of(hidden), "{both} and {one} floats at a hidden width of {hidden}");
+    assert!(
+        both == 2 * one && one.is_multiple_of(hidden),
+        "{both} and {one} floats at a hidden width of {hidden}"
+    );
 }
 
 /// `1 / (1 + e^-a)`.

@@ -28,7 +28,8 @@ pub fn lanes(offsets: &[usize], lanes: usize) -> Vec<Range<usize>> {
     let mut start = 0;
     for lane in 1..=lanes {
         let share = first + (tokens as u128 * lane as u128 / lanes as u128) as usize;
-        let end = if lane == lanes { histories } else { offsets.partition_point(|&o| o < share).min(histories) };
+        let end =
+            if lane == lanes { histories } else { offsets.partition_point(|&o| o < share).min(histories) };
         if end > start && offsets[end] > offsets[start] {
             ranges.push(start..end);
             start = end;
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn a_giant_history_leaves_fewer_lanes() {
         assert_eq!(lanes(&[0, 1000, 1001, 1002], 4), [0..1, 1..3]);
-        assert_eq!(lanes(&[0, 1, 2, 1000], 4), [0..3]);
+        assert_eq!(lanes(&[0, 1, 2, 1000, 1001], 4), [0..3, 3..4]);
         assert_eq!(lanes(&[3, 4, 5, 6], 8), [0..1, 1..2, 2..3]);
         assert!(lanes(&[], 4).is_empty());
     }

@@ -46,7 +46,7 @@ pub(crate) fn multiply_at(
     write: Write,
 ) {
     assert!(
-        columns.start <= columns.end && columns.end <= b.cols() && columns.start % PANEL == 0,
+        columns.start <= columns.end && columns.end <= b.cols() && columns.start.is_multiple_of(PANEL),
         "columns {columns:?} of {}",
         b.cols()
     );

@@ -25,7 +25,10 @@ impl Rotary {
     /// # Panics
     /// When the width is odd or 0.
     pub fn new(head_width: usize, positions: usize) -> Rotary {
-        assert!(head_width > 0 && head_width.is_multiple_of(2), "rotary heads are even, not {head_width} wide");
+        assert!(
+            head_width > 0 && head_width.is_multiple_of(2),
+            "rotary heads are even, not {head_width} wide"
+        );
         let half = head_width / 2;
         let angles = (0..positions * half).map(|i| {
             let (position, pair) = (i / half, i % half);

@@ -1,50 +1,190 @@
-//! stub
-use crate::Rows;
-use crate::product::Packed;
-/// t
+//! Scores of whole catalogues: the best items of each query and the log-sum-exp over all that are eligible.
+//!
+//! Items pass by in fixed blocks and no `(queries, items)` matrix is kept. A score is one chain of fused
+//! multiply-adds over the rank; blocks are merged in order; so a result has the same bits whether the query comes
+//! alone or among others, on one thread or many, from rows or from packed vectors. Letters: b queries · i items ·
+//! r rank · k list length.
+
+mod best;
+mod block;
+
+use crate::level::Chosen;
+use crate::product::{Packed, Write, multiply_at};
+use crate::softmax::LogSumExp;
+use crate::tile::PANEL;
+use crate::{Rows, RowsMut};
+use best::Best;
+use block::{BLOCK, Found, search};
+use rayon::prelude::*;
+
+/// Blocks whose findings are held at once, before they are merged.
+const WAVE: usize = 64;
+
+/// Item vectors `(i, r)`.
 #[derive(Clone, Copy, Debug)]
 pub enum Table<'a> {
-    /// r
+    /// Row-major; a tile is packed when its turn comes.
     Rows {
-        /// d
+        /// `(i, r)`.
         data: &'a [f32],
-        /// r
+        /// r.
         rank: usize,
     },
-    /// p
+    /// Packed beforehand by [`Packed::transposed`].
     Packed(&'a Packed),
 }
-/// e
+
+impl Table<'_> {
+    /// i.
+    pub fn items(&self) -> usize {
+        match self {
+            Table::Rows { data, rank } => data.len().checked_div(*rank).unwrap_or(0),
+            Table::Packed(packed) => packed.cols(),
+        }
+    }
+
+    /// r.
+    pub fn rank(&self) -> usize {
+        match self {
+            Table::Rows { rank, .. } => *rank,
+            Table::Packed(packed) => packed.inner(),
+        }
+    }
+
+    /// Copies an item's vector.
+    fn vector(&self, item: u32, out: &mut [f32]) {
+        match self {
+            Table::Rows { data, rank } => out.copy_from_slice(&data[item as usize * rank..][..*rank]),
+            Table::Packed(packed) => packed.column(item as usize, out),
+        }
+    }
+
+    /// `out (b, to - from) = queries · vᵀ` for the items from a multiple of 32 on; `spare` is room to pack rows.
+    fn multiply(
+        &self,
+        level: Chosen,
+        queries: Rows<'_>,
+        from: usize,
+        mut out: RowsMut<'_>,
+        spare: &mut Packed,
+    ) {
+        let to = from + out.cols();
+        match self {
+            Table::Packed(packed) => multiply_at(level, queries, packed, from..to, out, Write::Set),
+            Table::Rows { data, rank } => {
+                for start in (from..to).step_by(PANEL * 8) {
+                    let count = (to - start).min(PANEL * 8);
+                    spare.repack_transposed(&data[start * rank..(start + count) * rank], count, *rank);
+                    let (now, later) = out.split_columns(count);
+                    multiply_at(level, queries, spare, 0..count, now, Write::Set);
+                    out = later;
+                }
+            }
+        }
+    }
+
+    fn check(&self, rank: usize) {
+        assert!(rank == self.rank(), "queries of rank {rank} against items of rank {}", self.rank());
+        if let Table::Rows { data, rank } = self {
+            assert!(*rank > 0 && data.len().is_multiple_of(*rank), "{} floats in rows of {rank}", data.len());
+        }
+        assert!(u32::try_from(self.items()).is_ok(), "{} items", self.items());
+    }
+}
+
+/// The items that a query may be answered with.
 #[derive(Clone, Copy, Debug)]
 pub enum Eligible<'a> {
-    /// b
+    /// All items but these, ascending.
     AllBut(&'a [u32]),
-    /// o
+    /// These items, ascending.
     Only(&'a [u32]),
 }
-/// q
+
+/// A question to [`rank`].
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// v
+    /// `(r)`: what item vectors are multiplied with.
     pub vector: &'a [f32],
-    /// e
+    /// Which items count.
     pub eligible: Eligible<'a>,
-    /// k
+    /// How many items are asked for.
     pub k: usize,
 }
-/// r
+
+/// The answer of [`rank`] to one query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
-    /// i
+    /// The best items, best first, ties by id; fewer than asked for when fewer are eligible.
     pub ids: Vec<u32>,
-    /// s
+    /// Their scores; negative infinity for a score that was not finite.
     pub scores: Vec<f32>,
-    /// l
+    /// `ln Σ exp(score)` over all eligible items with a finite score; negative infinity for none.
     pub log_sum_exp: f64,
-    /// e
+    /// How many items were eligible.
     pub eligible: usize,
 }
-/// r
-pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ranked> { todo!() }
-/// s
-pub fn scores(queries: Rows<'_>, table: &Table<'_>, out: &mut [f32], parallel: bool) { todo!() }
+
+/// The `k` best eligible items of each query, and the log-sum-exp of all eligible ones.
+///
+/// A score that is not finite counts as negative infinity: such an item comes after every item with a finite score,
+/// by id, and adds nothing to the log-sum-exp. With `parallel`, rayon's threads share the blocks of items.
+///
+/// # Panics
+/// When ranks disagree, or a list of items is not strictly ascending within the catalogue.
+pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ranked> {
+    for query in queries {
+        table.check(query.vector.len());
+        let (Eligible::AllBut(list) | Eligible::Only(list)) = query.eligible;
+        assert!(list.is_sorted_by(|a, b| a < b), "the items of a query are not ascending");
+        assert!(list.last().is_none_or(|&last| (last as usize) < table.items()), "no item {:?}", list.last());
+    }
+    let level = Chosen::now();
+    let mut merged: Vec<(Best, LogSumExp)> =
+        queries.iter().map(|q| (Best::new(q.k), LogSumExp::new())).collect();
+    let blocks = table.items().div_ceil(BLOCK);
+    for wave in (0..blocks).step_by(WAVE) {
+        let bars: Vec<f32> = merged.iter().map(|(best, _)| best.bar()).collect();
+        let one = |b: usize| search(level, queries, table, b, &bars);
+        let range = wave..(wave + WAVE).min(blocks);
+        let found: Vec<Vec<Found>> =
+            if parallel { range.into_par_iter().map(one).collect() } else { range.map(one).collect() };
+        for block in found {
+            for ((best, sum), found) in merged.iter_mut().zip(block) {
+                sum.merge(&found.sum);
+                found.best.into_iter().for_each(|(score, id)| best.offer(score, id));
+            }
+        }
+    }
+    let answer = |((best, sum), query): ((Best, LogSumExp), &Query<'_>)| {
+        let (scores, ids) = best.sorted().into_iter().unzip();
+        let eligible = match query.eligible {
+            Eligible::AllBut(list) => table.items() - list.len(),
+            Eligible::Only(list) => list.len(),
+        };
+        Ranked { ids, scores, log_sum_exp: sum.value(), eligible }
+    };
+    merged.into_iter().zip(queries).map(answer).collect()
+}
+
+/// All scores: `out (b, i) = queries (b, r) · vᵀ`. With `parallel`, rayon's threads share the blocks of items.
+///
+/// # Panics
+/// When shapes disagree.
+pub fn scores(queries: Rows<'_>, table: &Table<'_>, out: &mut [f32], parallel: bool) {
+    table.check(queries.cols());
+    let (level, items) = (Chosen::now(), table.items());
+    let (mut rest, mut blocks) = (RowsMut::new(out, queries.rows(), items), Vec::new());
+    for from in (0..items).step_by(BLOCK) {
+        let (block, right) = rest.split_columns((items - from).min(BLOCK));
+        blocks.push((from, block));
+        rest = right;
+    }
+    let one = |(from, block): (usize, RowsMut<'_>)| {
+        table.multiply(level, queries, from, block, &mut Packed::default());
+    };
+    if parallel { blocks.into_par_iter().for_each(one) } else { blocks.into_iter().for_each(one) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,17 @@ use crate::tile::PANEL;
 /// # Panics
 /// When the columns do not fit the panel.
 pub(crate) fn into_panel(level: Chosen, x: Rows<'_>, panel: &mut [f32], first: usize) {
-    assert!(first + x.rows() <= PANEL && panel.len() == x.cols() * PANEL, "{x:?} in columns {first}.. of a panel");
+    assert!(
+        first + x.rows() <= PANEL && panel.len() == x.cols() * PANEL,
+        "{x:?} in columns {first}.. of a panel"
+    );
     match level.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 => {
-            #[expect(unsafe_code, reason = "calls a function compiled for instructions the CPU was asked about")]
+            #[expect(
+                unsafe_code,
+                reason = "calls a function compiled for instructions the CPU was asked about"
+            )]
             // SAFETY: both levels include AVX, and a `Chosen` level is one that this CPU has; sizes were checked.
             unsafe {
                 x86::into_panel(x, panel, first);

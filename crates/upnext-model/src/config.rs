@@ -164,18 +164,18 @@ impl ModelConfig {
         between("model.window", self.window, MAX_WINDOW)?;
         if !self.width.is_multiple_of(self.heads) {
             let need = format!("must be a multiple of `model.heads`, which is {}", self.heads);
-            return Err(refused("model.width", self.width, need));
+            return Err(refused("model.width", &self.width, need));
         }
         if self.positions == Positions::Rotary && !self.head_width().is_multiple_of(2) {
             let need = "must be even times `model.heads` with rotary positions, which turn pairs".to_owned();
-            return Err(refused("model.width", self.width, need));
+            return Err(refused("model.width", &self.width, need));
         }
         if !self.project && self.rank != self.width {
             let need = format!("must be `model.width`, {}, when `model.project` is false", self.width);
-            return Err(refused("model.rank", self.rank, need));
+            return Err(refused("model.rank", &self.rank, need));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(refused("model.dropout", self.dropout, "must lie in [0, 1)".to_owned()));
+            return Err(refused("model.dropout", &self.dropout, "must lie in [0, 1)".to_owned()));
         }
         self.parameter_count(0).map(|_| ())
     }
@@ -214,11 +214,11 @@ fn between(key: &'static str, value: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&value) {
         Ok(())
     } else {
-        Err(refused(key, value, format!("must lie in 1..={most}")))
+        Err(refused(key, &value, format!("must lie in 1..={most}")))
     }
 }
 
-fn refused(key: &'static str, value: impl ToString, need: String) -> Error {
+fn refused(key: &'static str, value: &impl ToString, need: String) -> Error {
     Error::Config { key, value: value.to_string(), need }
 }
 

@@ -164,8 +164,16 @@ fn check_items(expected: usize, catalog: &Catalog, counts: &[u64]) -> Result<()>
 /// A sealed manifest.
 fn manifest(card: &Card, items: usize, files: BTreeMap<String, FileHash>) -> Result<ModelManifest> {
     let Card { protocol, data_hash, metrics, trained, run: _ } = card.clone();
-    let mut manifest =
-        ModelManifest { version: FORMAT, items, protocol, data_hash, metrics, trained, files, seal: String::new() };
+    let mut manifest = ModelManifest {
+        version: FORMAT,
+        items,
+        protocol,
+        data_hash,
+        metrics,
+        trained,
+        files,
+        seal: String::new(),
+    };
     manifest.seal = seal::of(&manifest)?;
     Ok(manifest)
 }

@@ -214,7 +214,7 @@ impl Network {
 fn spread<T: Send>(
     tasks: Vec<T>,
     parallel: bool,
-    run: impl Fn(&mut Scratch, T) -> Result<()> + Sync,
+    run: impl Fn(&mut Scratch, T) -> Result<()> + Send + Sync,
 ) -> Result<()> {
     if parallel && tasks.len() > 1 {
         return tasks.into_par_iter().try_for_each_init(Scratch::default, run);

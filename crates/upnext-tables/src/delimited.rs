@@ -105,9 +105,4 @@ impl Delimited {
     pub(crate) fn field(&self, index: usize) -> &[u8] {
         self.record.get(index).unwrap_or_default()
     }
-
-    /// What was read, for progress.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }

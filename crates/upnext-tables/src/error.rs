@@ -150,7 +150,9 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Problem {
     /// More or fewer fields than the header.
-    #[error("{found} fields where the header has {expected}; put fields that hold the separator in double quotes")]
+    #[error(
+        "{found} fields where the header has {expected}; put fields that hold the separator in double quotes"
+    )]
     FieldCount {
         /// Fields of the row.
         found: usize,
@@ -158,7 +160,7 @@ pub enum Problem {
         expected: usize,
     },
     /// Not two words on a line of `SASRec` text.
-    #[error("{found} words where `user item` has 2")]
+    #[error("word count is {found}; `user item` has 2")]
     WordCount {
         /// Words on the line.
         found: usize,
@@ -236,10 +238,14 @@ pub enum Problem {
         number: usize,
     },
     /// A quote that is opened and never closed.
-    #[error("a quoted field begins in this row and does not end before the file does; close or double the quote")]
+    #[error(
+        "a quoted field begins in this row and does not end before the file does; close or double the quote"
+    )]
     OpenQuote,
     /// A row longer than memory should be spent on.
-    #[error("the row is longer than {limit} bytes; look for a quote that is not closed or a missing line end")]
+    #[error(
+        "the row is longer than {limit} bytes; look for a quote that is not closed or a missing line end"
+    )]
     LongRow {
         /// The longest that is accepted.
         limit: usize,

@@ -108,7 +108,8 @@ impl Events {
         let Source { path, size, compressed, text, meter } = source;
         let bytes = || meter.borrow().bytes;
         let mut rows = 0_u64;
-        let mut told = |rows| progress(Progress::Reading { path: path.clone(), bytes: bytes(), of: size, rows });
+        let mut told =
+            |rows| progress(Progress::Reading { path: path.clone(), bytes: bytes(), of: size, rows });
         told(0);
         let mut take = |line: u64, row: std::result::Result<Row<'_>, Problem>| -> Result<()> {
             match row {
@@ -127,7 +128,7 @@ impl Events {
         match format {
             Format::Csv => each_delimited(Delimited::open(&path, text, b',')?, columns, &mut take)?,
             Format::Tsv => each_delimited(Delimited::open(&path, text, b'\t')?, columns, &mut take)?,
-            Format::SasRec => each_line(SasRec::open(&path, text), columns, &mut take)?,
+            Format::Sasrec => each_line(SasRec::open(&path, text), columns, &mut take)?,
         }
         told(rows);
         Ok(describe(&path, format, compressed, rows, &meter.borrow()))
@@ -154,9 +155,9 @@ impl Events {
 type Take<'a> = &'a mut dyn FnMut(u64, std::result::Result<Row<'_>, Problem>) -> Result<()>;
 
 fn each_delimited(mut file: Delimited, columns: &Columns, take: Take<'_>) -> Result<()> {
-    let user = file.column(&columns.user, "--user-column")?;
-    let item = file.column(&columns.item, "--item-column")?;
-    let time = file.column(&columns.time, "--time-column")?;
+    let user = file.column(&columns.user, "--user")?;
+    let item = file.column(&columns.item, "--item")?;
+    let time = file.column(&columns.time, "--time")?;
     while let Some(line) = file.advance()? {
         let row = file.check_count().and_then(|()| {
             Ok(Row {

@@ -27,8 +27,7 @@ pub(crate) fn key<'a>(column: &str, bytes: &'a [u8]) -> Result<&'a str, Problem>
 
 /// Text of any length.
 pub(crate) fn text<'a>(column: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| Problem::NotUtf8 { column: column.into(), value: shorten(bytes) })
+    std::str::from_utf8(bytes).map_err(|_| Problem::NotUtf8 { column: column.into(), value: shorten(bytes) })
 }
 
 /// A time: a whole number as it is written, in digits or as a float without a fraction (`978300760.0`).

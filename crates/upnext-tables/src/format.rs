@@ -15,7 +15,7 @@ pub enum Format {
     /// A header and tab-separated fields, quoted like CSV.
     Tsv,
     /// `user item` a line, without a header, in order; the time is the position within the user, from 1.
-    SasRec,
+    Sasrec,
 }
 
 impl std::str::FromStr for Format {
@@ -25,7 +25,7 @@ impl std::str::FromStr for Format {
         match name {
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
-            "sasrec" => Ok(Self::SasRec),
+            "sasrec" => Ok(Self::Sasrec),
             _ => Err(Error::UnknownFormatName { name: name.into() }),
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn recognise(path: &Path, head: &[u8], columns: &[&str]) -> Result<Fo
     match extension.as_str() {
         "csv" => Ok(Format::Csv),
         "tsv" => Ok(Format::Tsv),
-        _ if of_two_words && !has_name(b' ') => Ok(Format::SasRec),
+        _ if of_two_words && !has_name(b' ') => Ok(Format::Sasrec),
         _ if first.contains(&b'\t') => Ok(Format::Tsv),
         _ if first.contains(&b',') => Ok(Format::Csv),
         _ => Err(Error::UnknownFormat { path: path.into() }),
@@ -100,9 +100,9 @@ mod tests {
         check("a.txt", "user_id,item_id,timestamp\n1,2,3\n", Some(Format::Csv));
         check("a.csv", "user_id\titem_id\ttimestamp\n", Some(Format::Tsv));
         check("a.txt", "\"user_id\"\t\"item_id\"\n", Some(Format::Tsv));
-        check("a.txt", "1 2\n1 3\n", Some(Format::SasRec));
-        check("a.txt.zst", "1\t2\n1\t3\n", Some(Format::SasRec));
-        check("a", "\n\n1 2", Some(Format::SasRec));
+        check("a.txt", "1 2\n1 3\n", Some(Format::Sasrec));
+        check("a.txt.zst", "1\t2\n1\t3\n", Some(Format::Sasrec));
+        check("a", "\n\n1 2", Some(Format::Sasrec));
     }
 
     #[test]

@@ -39,10 +39,10 @@ impl ItemTable {
         let separator = match format {
             Format::Csv => b',',
             Format::Tsv => b'\t',
-            Format::SasRec => return Err(Error::ItemFormat { path }),
+            Format::Sasrec => return Err(Error::ItemFormat { path }),
         };
         let mut file = Delimited::open(&path, text, separator)?;
-        let key_index = file.column(column, "--item-column")?;
+        let key_index = file.column(column, "--item")?;
         let display: Vec<usize> = (0..file.header().len()).filter(|index| *index != key_index).collect();
         let mut table = Self::new(&file, &display)?;
         let mut rows = 0_u64;

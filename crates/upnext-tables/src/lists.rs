@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use upnext_generate::Slate;
 
 use crate::error::{Error, Result};
+use crate::partial::Partial;
 
 /// A score in the precision it was computed in, which decides how many digits say it exactly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,12 +36,10 @@ impl From<f64> for Score {
 /// dropped before removes it. So the file is whole or as it was, and an existing one is replaced.
 /// Scores are written in the shortest form that reads back to the same number.
 pub struct RowSink {
-    path: PathBuf,
-    partial: PathBuf,
+    partial: Partial,
     rows: Rows,
     count: u64,
     score: String,
-    finished: bool,
 }
 
 enum Rows {
@@ -56,29 +55,22 @@ impl RowSink {
     pub fn create(path: &Path) -> Result<Self> {
         let failed = |source| Error::Write { path: path.into(), source };
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let (true, Some(name)) = (matches!(extension.as_str(), "csv" | "jsonl"), path.file_name()) else {
-            return Err(Error::ListFormat { path: path.into() });
+        let open = || Partial::create(path).map_err(failed);
+        let (partial, rows) = match extension.as_str() {
+            "csv" => {
+                let (partial, file) = open()?;
+                let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 17).from_writer(file);
+                let header = out.write_record(["user_id", "rank", "item_id", "score"]);
+                header.map_err(|error| failed(error.into()))?;
+                (partial, Rows::Csv(Box::new(out)))
+            }
+            "jsonl" => {
+                let (partial, file) = open()?;
+                (partial, Rows::JsonLines(BufWriter::with_capacity(1 << 17, file)))
+            }
+            _ => return Err(Error::ListFormat { path: path.into() }),
         };
-        if path.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let mut partial_name = std::ffi::OsString::from(".");
-        partial_name.push(name);
-        partial_name.push(".partial");
-        let partial = path.with_file_name(partial_name);
-        let file = File::create(&partial).map_err(failed)?;
-        let rows = if extension == "csv" {
-            Rows::Csv(Box::new(csv::WriterBuilder::new().buffer_capacity(1 << 17).from_writer(file)))
-        } else {
-            Rows::JsonLines(BufWriter::with_capacity(1 << 17, file))
-        };
-        let mut sink =
-            Self { path: path.into(), partial, rows, count: 0, score: String::new(), finished: false };
-        if let Rows::Csv(writer) = &mut sink.rows {
-            let header = writer.write_record(["user_id", "rank", "item_id", "score"]);
-            header.map_err(|error| failed(error.into()))?;
-        }
-        Ok(sink)
+        Ok(Self { partial, rows, count: 0, score: String::new() })
     }
 
     /// Adds one row; `rank` counts from 1.
@@ -94,7 +86,7 @@ impl RowSink {
         };
         if !value.is_finite() {
             let (user, item) = (user.into(), item.into());
-            return Err(Error::Score { path: self.path.clone(), user, item, score: value });
+            return Err(Error::Score { path: self.partial.path().into(), user, item, score: value });
         }
         self.score.clear();
         // Writing to a `String` cannot fail.
@@ -103,12 +95,12 @@ impl RowSink {
             Score::Double(score) => write!(self.score, "{score:?}"),
         };
         let written = match &mut self.rows {
-            Rows::Csv(writer) => {
-                writer.write_record([user, &rank.to_string(), item, &self.score]).map_err(io::Error::from)
+            Rows::Csv(out) => {
+                out.write_record([user, &rank.to_string(), item, &self.score]).map_err(io::Error::from)
             }
-            Rows::JsonLines(writer) => write_json(writer, user, rank, item, &self.score),
+            Rows::JsonLines(out) => write_json(out, user, rank, item, &self.score),
         };
-        written.map_err(|source| Error::Write { path: self.path.clone(), source })?;
+        written.map_err(|source| self.failed(source))?;
         self.count += 1;
         Ok(())
     }
@@ -129,34 +121,24 @@ impl RowSink {
     /// # Errors
     /// When any of it fails; the file in its place is then as it was.
     pub fn finish(mut self) -> Result<u64> {
-        self.commit().map_err(|source| Error::Write { path: self.path.clone(), source })?;
+        self.commit().map_err(|source| self.failed(source))?;
         Ok(self.count)
     }
 
-    fn commit(&mut self) -> io::Result<()> {
-        let file = match &mut self.rows {
-            Rows::Csv(writer) => {
-                writer.flush()?;
-                writer.get_ref()
-            }
-            Rows::JsonLines(writer) => {
-                writer.flush()?;
-                writer.get_ref()
-            }
-        };
-        file.sync_all()?;
-        std::fs::rename(&self.partial, &self.path)?;
-        self.finished = true;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Write { path: self.partial.path().into(), source }
     }
-}
 
-impl Drop for RowSink {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nobody is left to tell; a file that stays is replaced by the next sink of this path.
-            let _ = std::fs::remove_file(&self.partial);
+    fn commit(&mut self) -> io::Result<()> {
+        match &mut self.rows {
+            Rows::Csv(out) => {
+                out.flush()?;
+                self.partial.commit(out.get_ref())
+            }
+            Rows::JsonLines(out) => {
+                out.flush()?;
+                self.partial.commit(out.get_ref())
+            }
         }
     }
 }

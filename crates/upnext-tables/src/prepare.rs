@@ -16,7 +16,7 @@ use crate::options::{PrepareOptions, Progress, Summary};
 /// Users and items are numbered in byte order of their keys. Every user's events are sorted by time;
 /// events of one time keep the order of the files. The same files in the same order give the same bytes.
 /// The catalogue is the items of the events, and with [`PrepareOptions::all_items`] also those that only
-/// the item file has. All of it is held in memory: about 32 bytes an event, and the keys.
+/// the item file has. All of it is held in memory: about 50 bytes an event, and the keys.
 ///
 /// # Errors
 /// A file that cannot be read or recognised; a header without a column that is needed; a bad row, named by
@@ -24,67 +24,75 @@ use crate::options::{PrepareOptions, Progress, Summary};
 /// exists and may not be replaced, or cannot be written. Nothing is left at `out` then, and what stood
 /// there before is unharmed.
 pub fn prepare(options: &PrepareOptions, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let mut bad = BadRows::new(options.max_bad_rows);
-    let (mut events, sources) = Events::read(options, &mut bad, progress)?;
-    let (table, item_source) = match &options.items {
-        Some(path) => {
-            let (table, source) = ItemTable::read(path, &options.columns.item, &mut bad, progress)?;
-            (Some(table), Some(source))
-        }
-        None => (None, None),
-    };
-    progress(Progress::Sorting { events: events.user.len() as u64 });
-    let (without_events, without_row) = match &table {
-        Some(table) => {
-            let without_row = missing(&events.items, &table.keys);
-            let without_events = missing(&table.keys, &events.items);
-            if options.all_items {
-                join(&mut events.items, &table.keys);
-            }
-            (without_events, without_row)
-        }
-        None => (0, 0),
-    };
-    let item_order = events.items.in_byte_order();
-    let catalog = catalog(&events.items, &item_order, table.as_ref())?;
-    let histories = histories(&events, &item_order)?;
-    drop(events);
+    let made = Made::from_files(options, progress)?;
     progress(Progress::Writing);
     let origin = json!({
         "made_by": "prepare",
         "columns": options.columns,
-        "events": sources,
-        "items": item_source,
+        "events": made.event_files,
+        "items": made.item_file,
         "all_items": options.all_items,
         "max_bad_rows": options.max_bad_rows,
-        "bad_rows": bad.count,
-        "items_without_events": without_events,
-        "items_without_row": without_row,
+        "bad_rows": made.bad.count,
+        "items_without_events": made.items_without_events,
+        "items_without_row": made.items_without_row,
     });
-    let manifest = Prepared::write(out, &catalog, &histories, origin, options.overwrite)?;
+    let manifest = Prepared::write(out, &made.catalog, &made.histories, origin, options.overwrite)?;
     Ok(Summary {
-        users: histories.users(),
-        items: catalog.len(),
-        events: histories.events(),
-        bad_rows: bad.count,
-        bad_row_reasons: bad.reasons,
-        items_without_events: without_events,
-        items_without_row: without_row,
+        users: made.histories.users(),
+        items: made.catalog.len(),
+        events: made.histories.events(),
+        bad_rows: made.bad.count,
+        bad_row_reasons: made.bad.reasons,
+        items_without_events: made.items_without_events,
+        items_without_row: made.items_without_row,
         manifest,
     })
 }
 
-/// Reads event files into histories in memory, with the items of the events as their catalogue.
-///
-/// The same reading, numbering and order as [`prepare`]; for lists of users who need no prepared folder.
+/// As [`prepare`], but hands the catalogue and the histories over instead of writing them.
 ///
 /// # Errors
-/// As [`prepare`], but for writing.
+/// As [`prepare`], those of writing excepted.
 pub fn read(options: &PrepareOptions, progress: &mut dyn FnMut(Progress)) -> Result<(Catalog, Histories)> {
-    let mut bad = BadRows::new(options.max_bad_rows);
-    let (events, _) = Events::read(options, &mut bad, progress)?;
-    let item_order = events.items.in_byte_order();
-    Ok((catalog(&events.items, &item_order, None)?, histories(&events, &item_order)?))
+    let made = Made::from_files(options, progress)?;
+    Ok((made.catalog, made.histories))
+}
+
+/// What the files hold.
+struct Made {
+    catalog: Catalog,
+    histories: Histories,
+    bad: BadRows,
+    event_files: Vec<serde_json::Value>,
+    item_file: Option<serde_json::Value>,
+    items_without_events: u64,
+    items_without_row: u64,
+}
+
+impl Made {
+    fn from_files(options: &PrepareOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
+        let mut bad = BadRows::new(options.max_bad_rows);
+        let (mut events, event_files) = Events::read(options, &mut bad, progress)?;
+        let (table, item_file) = match &options.items {
+            Some(path) => ItemTable::read(path, &options.columns.item, &mut bad, progress)
+                .map(|(table, file)| (Some(table), Some(file)))?,
+            None => (None, None),
+        };
+        progress(Progress::Sorting { events: events.user.len() as u64 });
+        let (mut items_without_events, mut items_without_row) = (0, 0);
+        if let Some(table) = &table {
+            items_without_events = missing(&table.keys, &events.items);
+            items_without_row = missing(&events.items, &table.keys);
+            if options.all_items {
+                join(&mut events.items, &table.keys);
+            }
+        }
+        let item_order = events.items.in_byte_order();
+        let catalog = catalog(&events.items, &item_order, table.as_ref())?;
+        let histories = histories(&events, &item_order)?;
+        Ok(Self { catalog, histories, bad, event_files, item_file, items_without_events, items_without_row })
+    }
 }
 
 /// How many of `keys` are not in `others`.

@@ -62,7 +62,9 @@ impl Adam {
             updates: 0,
             input: table(model.input_table()),
             output: (!model.config().tied).then(|| table(model.output_table())),
-            parameters: parameters.map(|(name, var)| (name.to_owned(), Moments::zeros(var.elem_count()))).collect(),
+            parameters: parameters
+                .map(|(name, var)| (name.to_owned(), Moments::zeros(var.elem_count())))
+                .collect(),
         }
     }
 
@@ -90,7 +92,11 @@ impl Adam {
 /// # Panics
 /// When lengths differ.
 pub fn dense(values: &mut [f32], moments: &mut Moments, gradient: &[f32], scale: f32, update: &rows::Adam) {
-    assert_eq!((values.len(), moments.first.len()), (gradient.len(), gradient.len()), "a gradient for each value");
+    assert_eq!(
+        (values.len(), moments.first.len()),
+        (gradient.len(), gradient.len()),
+        "a gradient for each value"
+    );
     let size = CHUNK * 64;
     let moments = moments.first.par_chunks_mut(size).zip(moments.second.par_chunks_mut(size));
     let chunks = values.par_chunks_mut(size).zip(gradient.par_chunks(size)).zip(moments);
@@ -143,3 +149,6 @@ pub(crate) fn check_dense(items: usize) -> Result<()> {
         false => Err(Error::DenseTable { items, most: DENSE_ITEMS }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use upnext_data::sealed::{self, FileHash, Tensor, TensorFile, Values, write_bytes, write_folder, write_tensors};
+use upnext_data::sealed::{
+    self, FileHash, Tensor, TensorFile, Values, write_bytes, write_folder, write_tensors,
+};
 use upnext_model::{Model, Table};
 
 use crate::adam::{Adam, Moments};
@@ -108,10 +110,10 @@ impl Checkpoints {
         let mut steps = Vec::new();
         for entry in entries {
             let name = entry.map_err(Error::io("listing", &self.folder))?.file_name();
-            let step = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
+            let step: Option<u64> = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
             steps.extend(step);
         }
-        steps.sort_unstable_by(|a: &u64, b| b.cmp(a));
+        steps.sort_unstable_by(|a, b| b.cmp(a));
         Ok(steps)
     }
 
@@ -151,8 +153,8 @@ fn manifest(folder: &Path) -> Result<Body> {
     let path = folder.join(MANIFEST);
     let refuse = |reason: &str| Error::Checkpoint { path: folder.to_owned(), reason: reason.to_owned() };
     let bytes = sealed::read_bytes(&path, MANIFEST_LIMIT)?;
-    let sealed: Sealed =
-        serde_json::from_slice(&bytes).map_err(|error| refuse(&format!("its manifest is no JSON of ours: {error}")))?;
+    let sealed: Sealed = serde_json::from_slice(&bytes)
+        .map_err(|error| refuse(&format!("its manifest is no JSON of ours: {error}")))?;
     let whole = serde_json::to_vec(&sealed)? == bytes;
     if !whole || blake3::hash(&serde_json::to_vec(&sealed.body)?).to_hex().as_str() != sealed.seal {
         return Err(refuse("its manifest was changed after it was written"));
@@ -185,10 +187,8 @@ fn trio<'a>(name: &str, shape: &[usize], values: &'a [f32], moments: &'a Moments
 
 fn write(path: &Path, model: &Model, adam: &Adam) -> Result<FileHash> {
     let parameters = model.parameters();
-    let copies: Vec<Vec<f32>> = parameters
-        .iter()
-        .map(|(name, _)| Ok(parameters.values(name)?))
-        .collect::<Result<_>>()?;
+    let copies: Vec<Vec<f32>> =
+        parameters.iter().map(|(name, _)| Ok(parameters.values(name)?)).collect::<Result<_>>()?;
     let mut tensors = Vec::new();
     for ((name, var), values) in parameters.iter().zip(&copies) {
         let moments = adam.parameters.get(name).ok_or_else(|| missing(name))?;
@@ -225,7 +225,8 @@ fn read(file: &mut TensorFile, model: &mut Model, adam: &mut Adam) -> Result<()>
     }
     for name in tables {
         // The old moments go before the new ones come: no more than one copy of a table at a time.
-        let moments = if name == INPUT { &mut adam.input } else { adam.output.get_or_insert(Moments::zeros(0)) };
+        let moments =
+            if name == INPUT { &mut adam.input } else { adam.output.get_or_insert(Moments::zeros(0)) };
         *moments = Moments::zeros(0);
         let (input, output) = model.tables_mut();
         if let Some(table) = if name == INPUT { Some(input) } else { output } {

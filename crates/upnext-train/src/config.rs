@@ -61,7 +61,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn new(key: &'static str, value: impl ToString, need: impl Into<String>) -> Self {
+    fn new(key: &'static str, value: &dyn ToString, need: impl Into<String>) -> Self {
         Self { key, value: value.to_string(), need: need.into() }
     }
 }
@@ -113,7 +113,8 @@ impl RunConfig {
         let text = toml::to_string(&table)?;
         let changed = toml::from_str(&text).map_err(|error| {
             let (key, message) = locate::explain_override(&error, &text);
-            let shown = overrides.iter().rev().find(|(name, _)| key.as_deref() == Some(*name)).or(overrides.last());
+            let shown =
+                overrides.iter().rev().find(|(name, _)| key.as_deref() == Some(*name)).or(overrides.last());
             let place = shown.map_or(Place::default(), |(name, value)| Place::of_override(name, value));
             Error::Config { place, message }
         })?;
@@ -138,7 +139,8 @@ impl RunConfig {
             let (Some(keys), Some(other)) = (keys.as_table(), other) else { continue };
             let names: std::collections::BTreeSet<&String> = keys.keys().chain(other.keys()).collect();
             for name in names {
-                let show = |value: Option<&toml::Value>| value.map_or("absent".to_owned(), ToString::to_string);
+                let show =
+                    |value: Option<&toml::Value>| value.map_or("absent".to_owned(), ToString::to_string);
                 let (a, b) = (show(keys.get(name)), show(other.get(name)));
                 if a != b {
                     found.push(format!("{section}.{name} is {a} in the run and {b} now"));

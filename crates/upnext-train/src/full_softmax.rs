@@ -107,3 +107,6 @@ impl Block<'_> {
         ditems
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub mod config;
 pub mod correction;
 mod error;
 mod event;
+mod feed;
 pub mod full_softmax;
 mod link;
 mod log;
@@ -25,9 +26,13 @@ pub mod plan;
 mod run_folder;
 pub mod sampled_softmax;
 pub mod schedule;
+mod state;
 pub mod step;
 mod summary;
+#[cfg(test)]
+mod testing;
 mod trainer;
+mod validate;
 
 pub use config::RunConfig;
 pub use error::{Error, Result};

@@ -79,6 +79,10 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join(METRICS)).unwrap();
         assert_eq!(text, "{\"step\":1}\n{\"step\":2}\n");
         assert_eq!(Log::first_line(dir.path()), Some(json!({ "step": 1 })));
-        assert_eq!(Log::open(dir.path(), 1 << 40).unwrap().bytes, text.len() as u64, "a shorter log is kept whole");
+        assert_eq!(
+            Log::open(dir.path(), 1 << 40).unwrap().bytes,
+            text.len() as u64,
+            "a shorter log is kept whole"
+        );
     }
 }

@@ -125,7 +125,8 @@ impl Alias {
         let mut scaled: Vec<f64> = weights.iter().map(|weight| weight / mean).collect();
         let mut stay = vec![1.0; weights.len()];
         let mut other: Vec<u32> = (0..weights.len() as u32).collect();
-        let (mut small, mut large): (Vec<u32>, Vec<u32>) = other.iter().partition(|&&j| scaled[j as usize] < 1.0);
+        let (mut small, mut large): (Vec<u32>, Vec<u32>) =
+            other.iter().partition(|&&j| scaled[j as usize] < 1.0);
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
             small.pop();
             let (at, from) = (poor as usize, rich as usize);

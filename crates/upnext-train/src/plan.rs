@@ -54,7 +54,9 @@ impl Planner {
     #[must_use]
     pub fn new(loss: &LossConfig, tied: bool, counts: &[u64], seed: u64) -> Self {
         let sampler = match loss.kind {
-            LossKind::SampledSoftmax => Some((Sampler::new(loss.negatives, loss.count, counts), loss.correction)),
+            LossKind::SampledSoftmax => {
+                Some((Sampler::new(loss.negatives, loss.count, counts), loss.correction))
+            }
             LossKind::FullSoftmax => None,
         };
         Self { seed, tied, sampler, index: Index::new(counts.len()) }
@@ -95,7 +97,8 @@ impl Planner {
         let token_rows = self.index.rows(&ids, &[&tokens]).concat();
         let scored_ids = self.index.distinct(&[&targets, &draw.ids]);
         let [target_rows, negative_rows] = self.index.rows(&scored_ids, &[&targets, &draw.ids]);
-        let scored = Scored::Sampled { ids: Some(scored_ids), candidates: candidates(target_rows, negative_rows) };
+        let scored =
+            Scored::Sampled { ids: Some(scored_ids), candidates: candidates(target_rows, negative_rows) };
         Plan { step, ids, token_rows, offsets, scored }
     }
 }
@@ -142,13 +145,23 @@ mod tests {
     fn batch() -> Batch {
         let ids = |ids: &[u32]| ids.iter().map(|&id| ItemId(id)).collect::<Vec<_>>();
         let (tokens, targets) = (ids(&[7, 3, 3, 9]), ids(&[3, 5, 9, 7]));
-        Batch { tokens, targets, offsets: vec![0, 2, 4], times: vec![0; 4], users: vec![UserId(0), UserId(1)] }
+        Batch {
+            tokens,
+            targets,
+            offsets: vec![0, 2, 4],
+            times: vec![0; 4],
+            users: vec![UserId(0), UserId(1)],
+        }
     }
 
     fn plan(kind: LossKind, tied: bool) -> Plan {
         let loss = LossConfig { kind, count: 4, ..LossConfig::default() };
         let mut planner = Planner::new(&loss, tied, &[1; 12], 3);
-        assert_eq!(planner.plan(0, batch()).ids, planner.clone().plan(0, batch()).ids, "no place is left behind");
+        assert_eq!(
+            planner.plan(0, batch()).ids,
+            planner.clone().plan(0, batch()).ids,
+            "no place is left behind"
+        );
         planner.plan(1, batch())
     }
 

@@ -53,7 +53,8 @@ pub fn reference(h_nr: &Tensor, rows_ur: &Tensor, candidates: &Candidates) -> Re
     let log_kq_1k = Tensor::from_slice(&candidates.log_kq, (1, k), device)?;
     let mut corrected_nk = negative_nk.broadcast_sub(&log_kq_1k)?;
     if !candidates.raised.is_empty() {
-        corrected_nk = corrected_nk.broadcast_add(&Tensor::from_slice(&candidates.raised, (n, 1), device)?)?;
+        corrected_nk =
+            corrected_nk.broadcast_add(&Tensor::from_slice(&candidates.raised, (n, 1), device)?)?;
     }
     let targets_n1 = Tensor::from_slice(&candidates.targets, (n, 1), device)?;
     let hit_nk = targets_n1.broadcast_eq(&Tensor::from_slice(&candidates.negatives, (1, k), device)?)?;
@@ -99,8 +100,16 @@ impl Candidates {
 
 struct SampledSoftmax {
     candidates: Arc<Candidates>,
-    /// dh `(n, r)` and drows `(u, r)`, made by the forward pass.
-    gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+    /// Made by the forward pass, taken by the backward pass.
+    gradients: Mutex<Option<Gradients>>,
+}
+
+/// Gradients of the loss.
+struct Gradients {
+    /// `(n, r)`
+    states: Vec<f32>,
+    /// `(u, r)`
+    rows: Vec<f32>,
 }
 
 impl CustomOp2 for SampledSoftmax {
@@ -108,7 +117,13 @@ impl CustomOp2 for SampledSoftmax {
         "sampled-softmax"
     }
 
-    fn cpu_fwd(&self, h: &CpuStorage, lh: &Strides, rows: &CpuStorage, lr: &Strides) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        h: &CpuStorage,
+        lh: &Strides,
+        rows: &CpuStorage,
+        lr: &Strides,
+    ) -> Result<(CpuStorage, Shape)> {
         let (_n, r) = lh.shape().dims2()?;
         let (h, rows) = (slice("the states of a loss", h, lh)?, slice("the rows of a loss", rows, lr)?);
         let (loss, gradients) = compute(h, rows, r, &self.candidates)?;
@@ -118,10 +133,16 @@ impl CustomOp2 for SampledSoftmax {
         Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
     }
 
-    fn bwd(&self, h: &Tensor, rows: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dh, drows) = take(&self.gradients, self.name())?;
-        let dh = Tensor::from_vec(dh, h.shape(), h.device())?;
-        let drows = Tensor::from_vec(drows, rows.shape(), rows.device())?;
+    fn bwd(
+        &self,
+        h: &Tensor,
+        rows: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradients = take(&self.gradients, self.name())?;
+        let dh = Tensor::from_vec(gradients.states, h.shape(), h.device())?;
+        let drows = Tensor::from_vec(gradients.rows, rows.shape(), rows.device())?;
         Ok((Some(scaled(dh, grad)?), Some(scaled(drows, grad)?)))
     }
 }
@@ -139,8 +160,8 @@ struct Shared<'a> {
     weight: f32,
 }
 
-/// The loss, and its gradients dh `(n, r)` and drows `(u, r)`.
-fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result<(f32, (Vec<f32>, Vec<f32>))> {
+/// The loss and its gradients.
+fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result<(f32, Gradients)> {
     let (n, k, u) = (candidates.targets.len(), candidates.negatives.len(), rows.len() / r);
     let mut negatives = vec![0.0; k * r];
     gather(rows, r, &candidates.negatives, &mut negatives);
@@ -150,7 +171,8 @@ fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result
     // The cut depends on sizes alone, so threads move no bit.
     let lane = n.div_ceil((LANE_FLOATS / (k * r).max(1)).clamp(2, MAX_LANES)).max(1);
     let (mut dh, mut scaled_h) = (vec![0.0; n * r], vec![0.0; n * r]);
-    let lanes = dh.par_chunks_mut(lane * r).zip(scaled_h.par_chunks_mut(lane * r)).zip(h.par_chunks(lane * r));
+    let lanes =
+        dh.par_chunks_mut(lane * r).zip(scaled_h.par_chunks_mut(lane * r)).zip(h.par_chunks(lane * r));
     let parts: Vec<(f64, Vec<f32>)> =
         lanes.enumerate().map(|(j, ((dh, scaled_h), h))| shared.lane(j * lane, h, dh, scaled_h)).collect();
     let (losses, dnegatives): (Vec<f64>, Vec<Vec<f32>>) = parts.into_iter().unzip();
@@ -159,7 +181,7 @@ fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result
         let sum = &mut drows[row as usize * r..][..r];
         sum.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
     }
-    Ok(((losses.iter().sum::<f64>() / n as f64) as f32, (dh, drows)))
+    Ok(((losses.iter().sum::<f64>() / n as f64) as f32, Gradients { states: dh, rows: drows }))
 }
 
 impl Shared<'_> {
@@ -170,7 +192,10 @@ impl Shared<'_> {
         let mut dnegatives = vec![0.0; k * r];
         let mut logits = vec![0.0; BLOCK_ROWS.min(h.len() / r) * k];
         let (mut loss, mut at) = (0.0, first);
-        let blocks = h.chunks(BLOCK_ROWS * r).zip(dh.chunks_mut(BLOCK_ROWS * r)).zip(scaled_h.chunks_mut(BLOCK_ROWS * r));
+        let blocks = h
+            .chunks(BLOCK_ROWS * r)
+            .zip(dh.chunks_mut(BLOCK_ROWS * r))
+            .zip(scaled_h.chunks_mut(BLOCK_ROWS * r));
         for ((h, dh), scaled_h) in blocks {
             let m = h.len() / r;
             let logits = &mut logits[..m * k];
@@ -226,3 +251,6 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     }
     ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
 }
+
+#[cfg(test)]
+mod tests;

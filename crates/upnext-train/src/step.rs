@@ -44,6 +44,14 @@ pub struct Outcome {
     pub finite: bool,
 }
 
+/// Rows gathered from a table.
+struct Leaf {
+    /// `(u, r)`
+    rows: Var,
+    /// `(u)` whose they are.
+    ids: Vec<u32>,
+}
+
 /// The gradient of one table.
 enum TableGradient {
     /// Of the rows `ids`, `(u, r)`.
@@ -78,7 +86,7 @@ impl Learner {
 
         let mut input = rows_of(&gradients, &leaf, &plan.ids)?;
         let mut output = match &scored {
-            Some((leaf, ids)) => Some(rows_of(&gradients, leaf, ids)?),
+            Some(leaf) => Some(rows_of(&gradients, &leaf.rows, &leaf.ids)?),
             None => None,
         };
         self.make_dense(&mut input, &mut output);
@@ -86,15 +94,16 @@ impl Learner {
         let squares = self.squares(&input, &self.dense_input)
             + output.as_ref().map_or(0.0, |output| self.squares(output, &self.dense_output))
             + parameters.iter().map(|(_, gradient)| squares(gradient)).sum::<f64>();
-        let outcome = Outcome { loss, gradient_norm: squares.sqrt(), finite: loss.is_finite() && squares.is_finite() };
+        let outcome =
+            Outcome { loss, gradient_norm: squares.sqrt(), finite: loss.is_finite() && squares.is_finite() };
         if outcome.finite {
             self.update(&input, output.as_ref(), &parameters, outcome.gradient_norm, lr)?;
         }
         Ok(outcome)
     }
 
-    /// The loss, and the leaf of its own that it scored, if any.
-    fn loss(&mut self, plan: &Plan, input: &Var, states_nr: &Tensor) -> Result<(Tensor, Option<(Var, Vec<u32>)>)> {
+    /// The loss, and the output leaf that it scored, if there is one.
+    fn loss(&mut self, plan: &Plan, input: &Var, states_nr: &Tensor) -> Result<(Tensor, Option<Leaf>)> {
         match &plan.scored {
             Scored::Sampled { ids: None, candidates } => {
                 Ok((sampled_softmax(states_nr, input.as_tensor(), candidates.clone())?, None))
@@ -102,7 +111,7 @@ impl Learner {
             Scored::Sampled { ids: Some(ids), candidates } => {
                 let leaf = gathered(self.model.output_table(), ids)?;
                 let loss = sampled_softmax(states_nr, leaf.as_tensor(), candidates.clone())?;
-                Ok((loss, Some((leaf, ids.clone()))))
+                Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))
             }
             Scored::All(targets) => {
                 let tied = self.model.config().tied;
@@ -113,7 +122,8 @@ impl Learner {
                 let states_nr = states_nr.contiguous()?;
                 let host = Host::of("the states of a loss", &states_nr);
                 let states = host.values()?;
-                let (loss, dh) = full_softmax(states, table.rows(), table.rank(), targets, BLOCK_ITEMS, gradient);
+                let (loss, dh) =
+                    full_softmax(states, table.rows(), table.rank(), targets, BLOCK_ITEMS, gradient);
                 std::mem::drop(host);
                 Ok((link(&states_nr, loss as f32, dh)?, None))
             }
@@ -171,11 +181,15 @@ impl Learner {
         let clip = self.config.train.clip;
         let scale = if norm > clip { (clip / norm) as f32 } else { 1.0 };
         let update = self.adam.update(&self.config.train, lr);
-        let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, all: &[f32]| match gradient {
-            TableGradient::Rows { ids, gradients } => adam::lazy(table, moments, ids, gradients, scale, &update),
-            TableGradient::Dense => {
-                adam::dense(table.rows_mut(), moments, all, scale, &update);
-                Ok(())
+        let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, all: &[f32]| {
+            match gradient {
+                TableGradient::Rows { ids, gradients } => {
+                    adam::lazy(table, moments, ids, gradients, scale, &update)
+                }
+                TableGradient::Dense => {
+                    adam::dense(table.rows_mut(), moments, all, scale, &update);
+                    Ok(())
+                }
             }
         };
         let (input_table, output_table) = self.model.tables_mut();
@@ -231,3 +245,6 @@ fn squares(values: &[f32]) -> f64 {
     let parts: Vec<f64> = values.par_chunks(SUM_CHUNK).map(sum_squares).collect();
     parts.iter().sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub fn write_folder<T, E: From<Error>>(
     fs::create_dir_all(&place.parent).map_err(Error::io("making", &place.parent))?;
     place.recover()?;
     place.check(overwrite)?;
-    let new = Sibling::make(place.sibling(NEW))?;
+    let new = Sibling::make(&place.sibling(NEW))?;
     let value = fill(&new.path)?;
     sync_tree(&new.path)?;
     place.install(new, overwrite)?;
@@ -159,9 +159,9 @@ struct Sibling {
 }
 
 impl Sibling {
-    fn make(path: PathBuf) -> Result<Self> {
-        fs::create_dir(&path).map_err(Error::io("making", &path))?;
-        let mut sibling = Self::lock(path.clone(), &path);
+    fn make(path: &Path) -> Result<Self> {
+        fs::create_dir(path).map_err(Error::io("making", path))?;
+        let mut sibling = Self::lock(path.to_owned(), path);
         sibling.placed = false;
         Ok(sibling)
     }

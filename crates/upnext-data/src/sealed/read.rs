@@ -3,8 +3,7 @@
 //! The file is not mapped: cutting a mapped file short kills the process that reads it. Sizes are checked against the
 //! file's length before anything is allocated, and what is read in the order of the file is hashed in the same pass.
 
-use std::collections::BTreeMap;
-use std::collections::TryReserveError;
+use std::collections::{BTreeMap, BTreeSet, TryReserveError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -151,10 +150,11 @@ impl TensorFile {
     /// # Errors
     /// When a tensor is missing or unknown.
     pub fn expect_names<S: AsRef<str>>(&mut self, names: &[S]) -> Result<()> {
-        let missing = names.iter().map(AsRef::as_ref).find(|&name| !self.tensors.contains_key(name));
-        let unknown = || self.names().find(|&name| names.iter().all(|known| known.as_ref() != name));
+        let known: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
+        let missing = known.iter().find(|&&name| !self.tensors.contains_key(name));
+        let unknown = || self.names().find(|name| !known.contains(name));
         let wrong = match missing {
-            Some(name) => Some((name.to_owned(), TensorError::Missing)),
+            Some(&name) => Some((name.to_owned(), TensorError::Missing)),
             None => unknown().map(|name| (name.to_owned(), TensorError::Unknown)),
         };
         wrong.map_or(Ok(()), |(name, source)| Err(self.wrong(&name, source)))

@@ -99,11 +99,6 @@ impl Library {
     pub(super) fn release(&self, item: ItemId) -> i64 {
         self.items[item.index()].released
     }
-
-    /// An item's work.
-    pub(super) fn work(&self, item: ItemId) -> &Work {
-        &self.works[self.items[item.index()].work]
-    }
 }
 
 fn draw_work(
@@ -115,7 +110,8 @@ fn draw_work(
     rng: &mut ChaCha8Rng,
 ) -> (Work, Vec<Item>) {
     let genre = chance::below(rng, config.genres as u64) as usize;
-    let second = if chance::unit(rng) < 0.3 { chance::below(rng, config.genres as u64) as usize } else { genre };
+    let second =
+        if chance::unit(rng) < 0.3 { chance::below(rng, config.genres as u64) as usize } else { genre };
     let is_new = chance::unit(rng) < config.new;
     let back = chance::below(rng, BACK_DAYS) as i64;
     let ahead = chance::below(rng, u64::from(config.days)) as i64;

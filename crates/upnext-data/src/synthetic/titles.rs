@@ -8,18 +8,52 @@ use crate::chance;
 
 /// Genres and the nouns of their titles.
 pub(super) const GENRES: [(&str, [&str; 12]); 12] = [
-    ("Drama", words("Harbour,House,Garden,Winter,Letter,Daughter,Orchard,River,Window,Inheritance,Summer,Road")),
-    ("Comedy", words("Wedding,Neighbour,Holiday,Landlord,Reunion,Cousin,Honeymoon,Diet,Choir,Roommate,Uncle,Parrot")),
-    ("Thriller", words("Witness,Cipher,Hostage,Alibi,Shadow,Informant,Deadline,Exit,Stranger,Signal,Tunnel,Verdict")),
+    (
+        "Drama",
+        words("Harbour,House,Garden,Winter,Letter,Daughter,Orchard,River,Window,Inheritance,Summer,Road"),
+    ),
+    (
+        "Comedy",
+        words("Wedding,Neighbour,Holiday,Landlord,Reunion,Cousin,Honeymoon,Diet,Choir,Roommate,Uncle,Parrot"),
+    ),
+    (
+        "Thriller",
+        words("Witness,Cipher,Hostage,Alibi,Shadow,Informant,Deadline,Exit,Stranger,Signal,Tunnel,Verdict"),
+    ),
     ("Romance", words("Kiss,Promise,Heart,Waltz,Lover,Rose,Bride,Affair,Serenade,Embrace,Vow,Moonlight")),
-    ("Horror", words("Crypt,Scream,Haunting,Cellar,Curse,Scarecrow,Asylum,Coven,Nightmare,Grave,Séance,Doll")),
-    ("Science Fiction", words("Orbit,Colony,Android,Nebula,Paradox,Starship,Clone,Horizon,Reactor,Comet,Outpost,Machine")),
+    (
+        "Horror",
+        words("Crypt,Scream,Haunting,Cellar,Curse,Scarecrow,Asylum,Coven,Nightmare,Grave,Séance,Doll"),
+    ),
+    (
+        "Science Fiction",
+        words("Orbit,Colony,Android,Nebula,Paradox,Starship,Clone,Horizon,Reactor,Comet,Outpost,Machine"),
+    ),
     ("Fantasy", words("Dragon,Crown,Sorcerer,Realm,Sword,Oracle,Griffin,Throne,Rune,Kingdom,Elf,Spell")),
-    ("Documentary", words("Ocean,Glacier,Empire,Volcano,Archive,Savannah,Cathedral,Orchestra,Pyramid,Reef,Market,Railway")),
-    ("Crime", words("Detective,Heist,Alley,Syndicate,Precinct,Ledger,Burglar,Getaway,Informer,Casino,Forger,Warden")),
-    ("Adventure", words("Expedition,Treasure,Jungle,Compass,Voyage,Island,Summit,Caravan,Lagoon,Canyon,Lighthouse,Map")),
-    ("Animation", words("Penguin,Teapot,Balloon,Robot,Hedgehog,Snowman,Acorn,Kitten,Lantern,Puppet,Cloud,Toyshop")),
-    ("War", words("Bunker,Squadron,Front,Convoy,Trench,Armistice,Bridge,Patrol,Siege,Battalion,Medic,Regiment")),
+    (
+        "Documentary",
+        words(
+            "Ocean,Glacier,Empire,Volcano,Archive,Savannah,Cathedral,Orchestra,Pyramid,Reef,Market,Railway",
+        ),
+    ),
+    (
+        "Crime",
+        words(
+            "Detective,Heist,Alley,Syndicate,Precinct,Ledger,Burglar,Getaway,Informer,Casino,Forger,Warden",
+        ),
+    ),
+    (
+        "Adventure",
+        words("Expedition,Treasure,Jungle,Compass,Voyage,Island,Summit,Caravan,Lagoon,Canyon,Lighthouse,Map"),
+    ),
+    (
+        "Animation",
+        words("Penguin,Teapot,Balloon,Robot,Hedgehog,Snowman,Acorn,Kitten,Lantern,Puppet,Cloud,Toyshop"),
+    ),
+    (
+        "War",
+        words("Bunker,Squadron,Front,Convoy,Trench,Armistice,Bridge,Patrol,Siege,Battalion,Medic,Regiment"),
+    ),
 ];
 
 const ADJECTIVES: [&str; 40] = words(
@@ -76,7 +110,8 @@ impl Titles {
     }
 
     fn any(genre: usize, rng: &mut impl RngCore) -> String {
-        let mut pick = |words: &'static [&'static str]| words[chance::below(rng, words.len() as u64) as usize];
+        let mut pick =
+            |words: &'static [&'static str]| words[chance::below(rng, words.len() as u64) as usize];
         let (noun, adjective, place) = (pick(&GENRES[genre].1), pick(&ADJECTIVES), pick(&PLACES));
         match chance::below(rng, 4) {
             0 => format!("{adjective} {noun}"),

@@ -3,9 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::config::WorldConfig;
+use super::item_id;
 use super::library::{DAY, FIRST_DAY, Library, Shelf};
 use super::next::Next;
-use super::item_id;
 use crate::ItemId;
 use crate::chance::{self, Key, Purpose};
 
@@ -44,7 +44,7 @@ impl Viewer {
 
 /// Favourites are shelves of drawn works, so that full shelves have more friends.
 fn draw_path(config: &WorldConfig, library: &Library, events: usize, rng: &mut ChaCha8Rng) -> TastePath {
-    let mut draw = |rng: &mut ChaCha8Rng| {
+    let draw = |rng: &mut ChaCha8Rng| {
         let work = &library.works[chance::below(rng, library.works.len() as u64) as usize];
         Shelf { genre: work.genres[0], era: work.era }
     };

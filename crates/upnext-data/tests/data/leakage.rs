@@ -6,8 +6,7 @@ use upnext_data::{BatchSize, Batches, Histories, Protocol, Question, popularity}
 
 use crate::world;
 
-const PROTOCOLS: [&str; 7] =
-    ["loo", "last:1", "last:2", "last:5", "time:5,15", "time:5,15,all", "time:-5,100"];
+const PROTOCOLS: [&str; 7] = ["loo", "last:1", "last:2", "last:5", "time:5,15", "time:5,15,all", "time:0,40"];
 
 /// The events, as places among all, that these questions hold out.
 fn held_out(histories: &Histories, questions: &[Question]) -> BTreeSet<u32> {

@@ -2,9 +2,9 @@
 
 use upnext_data::ItemId;
 use upnext_generate::{Generator, Method, Options, Request, RequestError, Threads};
-use upnext_model::Vectors;
+use upnext_model::{ModelConfig, Positions, Vectors};
 
-use crate::support::{all_bits, bits, generator, history, one, request, served};
+use crate::support::{all_bits, bits, config, generator, history, one, request, served, served_of};
 
 const ITEMS: usize = 300;
 
@@ -22,6 +22,22 @@ fn a_batch_gives_each_request_what_it_gets_alone() {
             requests.chunks(batch).flat_map(|batch| all_bits(&generator.generate(batch))).collect();
         assert_eq!(together, alone, "batches of {batch}");
     }
+}
+
+#[test]
+fn odd_sizes_and_several_blocks_of_items_keep_the_bits() {
+    let sizes =
+        ModelConfig { width: 36, heads: 3, hidden: 50, rank: 21, positions: Positions::Rotary, ..config() };
+    let items = 20_001;
+    let open = |threads| {
+        let options = Options { threads, ..Options::default() };
+        Generator::from_parts(served_of(sizes.clone(), items, 40.0), options).unwrap()
+    };
+    let (caller, pool) = (open(Threads::Caller), open(Threads::Pool(2)));
+    let requests: Vec<Request> = (0..17).map(|case| request(case, items)).collect();
+    let alone: Vec<_> = requests.iter().map(|request| bits(&one(&caller, request))).collect();
+    assert_eq!(all_bits(&caller.generate(&requests)), alone);
+    assert_eq!(all_bits(&pool.generate(&requests)), alone);
 }
 
 #[test]

@@ -45,8 +45,8 @@ fn no_list_ever_shows_a_seen_denied_forbidden_or_repeated_item() {
         distinct.dedup();
         assert_eq!(distinct.len(), shown.len(), "case {case}: {shown:?}");
         let possible = (0..items as u32).filter(|&item| eligible(item)).count();
-        assert_eq!(shown.len(), possible.min(request.length()), "case {case}");
-        assert_eq!(slate.is_short(), possible < request.length(), "case {case}");
+        assert_eq!(shown.len(), possible.min(slate.requested), "case {case}");
+        assert_eq!(slate.is_short(), possible < slate.requested, "case {case}");
         assert!(slate.items.iter().all(|place| place.key == key(place.item.0) && place.score <= 0.0));
     }
 }

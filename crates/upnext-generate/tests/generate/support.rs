@@ -1,12 +1,9 @@
 //! Small models and random requests by key, so that every test is the same at every run.
 
-use std::collections::BTreeMap;
-
 use upnext_data::chance::{Key, Purpose};
 use upnext_data::{Catalog, ItemId};
 use upnext_generate::{Generator, Method, Options, Request, RequestError, Slate};
-use upnext_model::folder::{ModelManifest, Served, Trained};
-use upnext_model::{Model, ModelConfig, Positions, Vectors};
+use upnext_model::{Card, Model, ModelConfig, Positions, Served, Trained};
 
 /// T of the test models: hops of 4, reserves up to 8.
 pub(crate) const WINDOW: usize = 16;
@@ -37,25 +34,18 @@ pub(crate) fn counts(items: usize) -> Vec<u64> {
     (0..items as u64).map(|item| item % 7).collect()
 }
 
-pub(crate) fn served_of(config: ModelConfig, items: usize, scale: f32) -> Served {
-    let model = model(config.clone(), items, scale);
-    let vectors = Vectors::packed(model.input_table().rows().to_vec(), None, config.rank).unwrap();
-    Served {
-        network: model.network().unwrap(),
-        vectors,
-        catalog: catalog(items),
-        counts: counts(items),
-        manifest: ModelManifest {
-            version: 1,
-            items,
-            protocol: "loo".to_owned(),
-            data_hash: String::new(),
-            metrics: Default::default(),
-            trained: Trained::default(),
-            files: BTreeMap::new(),
-        },
-        config,
+pub(crate) fn card() -> Card {
+    Card {
+        run: Default::default(),
+        protocol: "loo".to_owned(),
+        data_hash: String::new(),
+        metrics: Default::default(),
+        trained: Trained::default(),
     }
+}
+
+pub(crate) fn served_of(config: ModelConfig, items: usize, scale: f32) -> Served {
+    Served::from_model(&model(config, items, scale), catalog(items), counts(items), &card()).unwrap()
 }
 
 pub(crate) fn served(items: usize) -> Served {

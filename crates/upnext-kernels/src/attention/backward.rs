@@ -55,7 +55,7 @@ pub fn attend_backward(it: AttendBackward<'_>, scratch: &mut Vec<f32>) {
         assert!(x.rows() == t && x.cols() == d, "{x:?} beside {:?}", it.q);
     }
     assert!(it.heads > 0 && d.is_multiple_of(it.heads) && it.lse.len() == it.heads * t, "{} heads", it.heads);
-    let (mut it, e, level) = (it, d / it.heads, Chosen::now());
+    let (e, level, mut it) = (d / it.heads, Chosen::now(), it);
     if t == 0 || e == 0 {
         return;
     }
@@ -132,7 +132,9 @@ impl Grid {
         mut out: RowsMut<'_>,
         (first, col): (usize, usize),
     ) {
-        assert!(block.len() >= rows * self.stride && end <= self.t.min(self.stride) && first + rows <= out.rows());
+        assert!(
+            block.len() >= rows * self.stride && end <= self.t.min(self.stride) && first + rows <= out.rows()
+        );
         let size = Size { rows, inner: end, cols: self.e };
         let left = Left { data: block.as_ptr(), row: self.stride, inner: 1 };
         let out = Out { row: out.stride(), data: out.row_mut(first)[col..col + self.e].as_mut_ptr() };

@@ -101,7 +101,12 @@ impl KeyValues {
     /// The values of a head as a `(positions, e)` right operand.
     pub(super) fn values_of(&self, head: usize) -> Right {
         let values = &self.values[head * self.value_panels() * PANEL * PANEL..];
-        Right { data: values.as_ptr(), run: PANEL, run_stride: self.value_chunk(), panel_stride: PANEL * PANEL }
+        Right {
+            data: values.as_ptr(),
+            run: PANEL,
+            run_stride: self.value_chunk(),
+            panel_stride: PANEL * PANEL,
+        }
     }
 
     fn append_keys(&mut self, level: Chosen, keys: Rows<'_>, first: usize) {

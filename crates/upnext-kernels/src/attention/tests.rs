@@ -17,7 +17,7 @@ fn reference(qkv: [&[f64]; 3], heads: usize, t: usize, mask: Option<Mask>) -> (V
             let sum: f64 = scores.iter().map(|s| s.exp()).sum();
             lse[head * t + i] = sum.ln();
             for (j, score) in scores.iter().enumerate() {
-                let kept = mask.map_or(1.0, |m| f64::from(mask_row(&m, head, i).scale(j as u32)));
+                let kept = mask.map_or(1.0, |m| f64::from(m.scale(mask_index(head, i, j))));
                 for c in 0..e {
                     out[i * d + head * e + c] += score.exp() / sum * kept * at(qkv[2], j, c);
                 }
@@ -62,7 +62,14 @@ impl Case {
         all
     }
 
-    fn run(&self, level: Chosen, first: usize, m: usize, segments: &[&KeyValues], mask: Option<Mask>) -> Vec<f32> {
+    fn run(
+        &self,
+        level: Chosen,
+        first: usize,
+        m: usize,
+        segments: &[&KeyValues],
+        mask: Option<Mask>,
+    ) -> Vec<f32> {
         let (mut out, mut lse) = (vec![f32::NAN; m * self.d()], vec![f32::NAN; self.heads * m]);
         let q = self.view(0).part(first, m);
         let view = RowsMut::new(&mut out, m, self.d());
@@ -101,7 +108,11 @@ fn bits_do_not_depend_on_segments_or_on_how_queries_are_cut() {
         assert_eq!(bits(&case.run(Chosen::now(), 0, t, &parts, None)), bits(&whole), "{ends:?}");
         for (first, m) in [(0, 1), (130, 1), (40, 2), (77, 17), (3, 64)] {
             let some = case.run(Chosen::now(), first, m, &parts, None);
-            assert_eq!(bits(&some[..m * d]), bits(&whole[first * d..(first + m) * d]), "{ends:?} {first} {m}");
+            assert_eq!(
+                bits(&some[..m * d]),
+                bits(&whole[first * d..(first + m) * d]),
+                "{ends:?} {first} {m}"
+            );
         }
     }
 }

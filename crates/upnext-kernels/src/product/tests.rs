@@ -57,7 +57,8 @@ fn cutting_the_inner_axis_into_calls_moves_no_bit() {
     for level in Chosen::all() {
         for cut in [1, 32, 100, 257, 289] {
             let mut out = vec![f32::NAN; m * n];
-            let (first, second) = (Packed::plain(&b[..cut * n], cut, n), Packed::plain(&b[cut * n..], k - cut, n));
+            let (first, second) =
+                (Packed::plain(&b[..cut * n], cut, n), Packed::plain(&b[cut * n..], k - cut, n));
             let left = Rows::strided(&x, m, cut, k);
             multiply_at(level, left, &first, 0..n, RowsMut::new(&mut out, m, n), Write::Set);
             let left = Rows::strided(&x[cut..], m, k - cut, k);

@@ -114,7 +114,11 @@ unsafe fn edge<const M: usize, const V: usize>(
         let beside = Out { data: buffer.as_mut_ptr(), row: V * LANES };
         if add {
             for i in 0..M {
-                std::ptr::copy_nonoverlapping(out.data.add(i * out.row), beside.data.add(i * beside.row), width);
+                std::ptr::copy_nonoverlapping(
+                    out.data.add(i * out.row),
+                    beside.data.add(i * beside.row),
+                    width,
+                );
             }
         }
         tile::<M, V>(inner, left, right, beside, add);

@@ -74,7 +74,8 @@ pub(crate) unsafe fn product(level: Chosen, size: Size, left: Left, right: Right
                 let start = k / right.run * right.run_stride + k % right.run * PANEL;
                 let add = add || k > 0;
                 for (p, col) in (0..cols).step_by(PANEL).enumerate() {
-                    let size = Size { rows: (rows - row).min(ROW_BLOCK), inner: n, cols: (cols - col).min(PANEL) };
+                    let size =
+                        Size { rows: (rows - row).min(ROW_BLOCK), inner: n, cols: (cols - col).min(PANEL) };
                     let data = right.data.add(p * right.panel_stride + start);
                     let right = Right { data, run: right.run.min(n), ..right };
                     let out = Out { data: out.data.add(row * out.row + col), ..out };

@@ -150,7 +150,13 @@ impl Network {
 
 impl Layer {
     /// Both sub-layers over `x (rows, d)`, in place.
-    pub(super) fn run(&self, x: &mut [f32], lengths: &[usize], memory: Memory<'_, '_>, scratch: &mut Scratch) {
+    pub(super) fn run(
+        &self,
+        x: &mut [f32],
+        lengths: &[usize],
+        memory: Memory<'_, '_>,
+        scratch: &mut Scratch,
+    ) {
         let masks = Masks::default();
         attention::forward(x, lengths, &self.attention, memory, &masks, None, &mut scratch.attention);
         mlp::forward(x, &self.mlp, None, None, &mut scratch.mlp);

@@ -29,16 +29,19 @@ pub use layout::Layout;
 use candle_core::{DType, Result, Tensor, bail};
 use upnext_kernels::dropout::Mask;
 
-/// Whether the fused forms can take this tensor: f32 on the CPU.
+/// Whether the fused forms can take this tensor: f32 on the CPU, and not empty.
 fn fused(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
+    x.device().is_cpu() && x.dtype() == DType::F32 && x.elem_count() > 0
 }
 
-/// Refuses a matrix of another shape than `(rows, columns)`, naming it.
+/// Refuses an empty matrix, or one of another shape than `(rows, columns)`, naming it.
 fn check_matrix(what: &str, matrix: &Tensor, rows: usize, columns: usize) -> Result<()> {
     let found = matrix.dims2()?;
     if found != (rows, columns) {
         bail!("{what} must be ({rows}, {columns}), but it is {found:?}");
+    }
+    if rows == 0 || columns == 0 {
+        bail!("{what} is empty: its shape is {found:?}");
     }
     Ok(())
 }

@@ -78,3 +78,13 @@ fn rotary_positions_that_are_too_few_are_named() {
     let error = run(&tensors[0], &tensors[1], &tensors[2], &settings).unwrap_err().to_string();
     assert!(error.contains("a history has 4 tokens, but there are 3 rotary positions"), "{error}");
 }
+
+#[test]
+fn a_second_backward_is_refused() {
+    let settings = settings(&[3, 4], 8, 2, false);
+    let tensors = variables(7, 8);
+    let loss = run(&tensors[0], &tensors[1], &tensors[2], &settings).unwrap().sum_all().unwrap();
+    loss.backward().unwrap();
+    let error = loss.backward().unwrap_err().to_string();
+    assert!(error.contains("runs once for each forward"), "{error}");
+}

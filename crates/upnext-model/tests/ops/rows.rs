@@ -65,5 +65,6 @@ fn misfits_are_named() {
     assert!(error.contains("the leaf has 5 rows, but its positions were sorted for 4"), "{error}");
     let error = linear::run(&variable(1, 5, 3, 1.0), &variable(2, 2, 4, 1.0)).unwrap_err().to_string();
     assert!(error.contains("must be (2, 3), but it is (2, 4)"), "{error}");
+    assert!(linear::run(&variable(1, 5, 3, 1.0), &variable(2, 0, 3, 1.0)).is_err());
     assert!(norm::run(&variable(1, 5, 3, 1.0).flatten_all().unwrap()).is_err());
 }

@@ -6,7 +6,7 @@ use upnext_data::ItemId;
 use upnext_model::folder::{open, open_model, save};
 use upnext_model::{Error, Served};
 
-use crate::world::{bits, card, catalog, chain, configs, counts, history, model};
+use super::world::{bits, card, catalog, chain, configs, counts, history, model};
 
 const ITEMS: usize = 41;
 
@@ -20,7 +20,9 @@ fn a_saved_model_comes_back_bit_for_bit() {
         assert_eq!(loaded.config(), saved.config());
         assert_eq!(loaded.input_table(), saved.input_table());
         assert_eq!(loaded.output_table(), saved.output_table());
-        let names = |model: &upnext_model::Model| model.parameters().iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>();
+        let names = |model: &upnext_model::Model| {
+            model.parameters().iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(names(&loaded), names(&saved));
         for name in names(&saved) {
             let (found, expected) = (loaded.parameters().values(&name), saved.parameters().values(&name));
@@ -37,7 +39,10 @@ fn a_server_sees_what_was_trained() {
         save(&dir, &saved, &catalog(ITEMS), &counts(ITEMS), &card(), false).unwrap();
         let served = open(&dir).unwrap();
         let direct = Served::from_model(&saved, catalog(ITEMS), counts(ITEMS), &card()).unwrap();
-        assert_eq!((&served.config, &served.catalog, &served.counts), (&config, &catalog(ITEMS), &counts(ITEMS)));
+        assert_eq!(
+            (&served.config, &served.catalog, &served.counts),
+            (&config, &catalog(ITEMS), &counts(ITEMS))
+        );
         assert_eq!(served.manifest.metrics, card().metrics);
         assert_eq!((&served.manifest.protocol, served.manifest.trained.steps), (&card().protocol, 1200));
         assert_eq!(served.generation, direct.generation);

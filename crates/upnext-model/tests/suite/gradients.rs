@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use upnext_model::{Drop, Error, Model, ModelConfig, Positions};
 
-use crate::world::{bits, configs, furthest, history, model};
+use super::world::{bits, configs, furthest, history, model};
 
 const ITEMS: usize = 13;
 const OFFSETS: [usize; 5] = [0, 4, 5, 14, 20];
@@ -23,7 +23,8 @@ fn leaf(model: &Model) -> Var {
 
 /// Gradients of a sum of states with uneven weights.
 fn gradients(states: &Tensor) -> GradStore {
-    let weights: Vec<f32> = (0..states.elem_count()).map(|index| ((index * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let weights: Vec<f32> =
+        (0..states.elem_count()).map(|index| ((index * 37 % 101) as f32 - 50.0) / 50.0).collect();
     let weights = Tensor::from_vec(weights, states.shape(), &Device::Cpu).unwrap();
     (states * weights).unwrap().sum_all().unwrap().backward().unwrap()
 }
@@ -75,8 +76,11 @@ fn a_step_of_gathered_rows_is_a_step_of_the_whole_table() {
     distinct.sort_unstable();
     distinct.dedup();
     let rank = model.config().rank;
-    let rows: Vec<f32> =
-        distinct.iter().flat_map(|&id| &model.input_table().rows()[id as usize * rank..][..rank]).copied().collect();
+    let rows: Vec<f32> = distinct
+        .iter()
+        .flat_map(|&id| &model.input_table().rows()[id as usize * rank..][..rank])
+        .copied()
+        .collect();
     let rows = Tensor::from_vec(rows, (distinct.len(), rank), &Device::Cpu).unwrap();
     let places: Vec<u32> =
         tokens().iter().map(|token| distinct.iter().position(|id| id == token).unwrap() as u32).collect();
@@ -99,7 +103,10 @@ fn a_new_model_is_nearly_indifferent() {
                 }
             }
             let spread = (squares / (100 * items) as f32).sqrt();
-            assert!((0.1..0.25).contains(&spread), "{positions:?}, project {project}: logits spread by {spread}");
+            assert!(
+                (0.1..0.25).contains(&spread),
+                "{positions:?}, project {project}: logits spread by {spread}"
+            );
         }
     }
 }
@@ -108,7 +115,8 @@ fn a_new_model_is_nearly_indifferent() {
 fn batches_that_do_not_fit_are_refused_by_name() {
     let config = &configs()[0];
     let (model, ids) = (model(config, ITEMS), tokens());
-    let refused = |ids: &[u32], offsets: &[usize]| model.forward(&leaf(&model), ids, offsets, None).unwrap_err();
+    let refused =
+        |ids: &[u32], offsets: &[usize]| model.forward(&leaf(&model), ids, offsets, None).unwrap_err();
     assert!(matches!(refused(&ids, &[0, 4, 14, 20]), Error::PastWindow { history: 1, len: 10, window: 9 }));
     assert!(matches!(refused(&ids, &[0, 4, 9]), Error::Size { found: 20, expected: 9, .. }));
     assert!(refused(&ids[..8], &[0, 4, 4, 8]).to_string().contains("tensor operation"));

@@ -1,8 +1,11 @@
-//! What the crate promises, from outside: gradients, serving, the model folder.
+//! What the crate promises, from outside: gradients, serving, and the model folder, sound and damaged.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
 
 mod damage;
 mod damaged;
 mod folder;
 mod gradients;
+mod misfits;
 mod serving;
 mod world;

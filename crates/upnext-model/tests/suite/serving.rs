@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use upnext_data::{ItemId, window};
 use upnext_model::{Cache, Error, ModelConfig, Network, Vectors};
 
-use crate::world::{bits, configs, history, items, model};
+use super::world::{bits, configs, history, items, model};
 
 const ITEMS: usize = 50;
 const BATCHES: [usize; 5] = [1, 2, 3, 17, 64];
@@ -33,7 +33,8 @@ fn fresh(network: &Network, count: usize) -> Vec<Cache> {
 fn serving_runs_the_decoder_that_was_trained() {
     for config in configs() {
         let model = model(&config, ITEMS);
-        let table = Tensor::from_slice(model.input_table().rows(), (ITEMS, config.rank), &Device::Cpu).unwrap();
+        let table =
+            Tensor::from_slice(model.input_table().rows(), (ITEMS, config.rank), &Device::Cpu).unwrap();
         let input = history(4, config.window, ITEMS);
         let ids: Vec<u32> = input.iter().map(|item| item.0).collect();
         let trained = model.forward(&table, &ids, &[0, ids.len()], None).unwrap();
@@ -199,7 +200,8 @@ fn what_cannot_be_read_is_named_and_changes_no_cache() {
     assert!(matches!(error, Error::Size { found: 3, expected: 2, .. }));
     let mut full = fresh(&network, 1);
     network.prefill(&[&items(&[1; 9])], &vectors, Some(&mut full), false).unwrap();
-    let error = network.extend(&good[..1], &[&full[0]], &mut fresh(&network, 1), &vectors, false).unwrap_err();
+    let error =
+        network.extend(&good[..1], &[&full[0]], &mut fresh(&network, 1), &vectors, false).unwrap_err();
     assert!(matches!(error, Error::PastWindow { len: 10, .. }));
     assert!(network.prefill(&[], &vectors, None, true).unwrap().is_empty());
     assert!(network.extend(&[], &[], &mut [], &vectors, true).unwrap().is_empty());

@@ -117,7 +117,10 @@ fn unknown_key(name: &str, known: &[&str]) -> String {
 fn choices(found: &str, known: &[&str]) -> String {
     match nearest(found, known.iter().copied()) {
         Some(close) => format!("did you mean `{close}`?"),
-        None => format!("known are {}", known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "known are {}",
+            known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

@@ -112,12 +112,14 @@ const MAX_COUNT: usize = 1 << 20;
 impl LossConfig {
     pub(super) fn validate(&self) -> Result<(), Refused> {
         if !(1..=MAX_COUNT).contains(&self.count) {
-            return Err(Refused::new("loss.count", self.count, format!("must lie in 1..={MAX_COUNT}")));
+            return Err(Refused::new("loss.count", &self.count, format!("must lie in 1..={MAX_COUNT}")));
         }
         match self.negatives {
-            Negatives::Popularity { alpha } if !(alpha > 0.0 && alpha <= 4.0) => {
-                Err(Refused::new("loss.negatives", self.negatives, "must have a power above 0 and at most 4"))
-            }
+            Negatives::Popularity { alpha } if !(alpha > 0.0 && alpha <= 4.0) => Err(Refused::new(
+                "loss.negatives",
+                &self.negatives,
+                "must have a power above 0 and at most 4",
+            )),
             _ => Ok(()),
         }
     }

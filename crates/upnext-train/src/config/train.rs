@@ -126,7 +126,9 @@ impl Default for TrainConfig {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { users: None, tokens: None, ..TrainConfig::default().into() }
+        let mut raw = Self::from(TrainConfig::default());
+        raw.users = None;
+        raw
     }
 }
 
@@ -163,7 +165,7 @@ impl Raw {
         let batch = match (self.users, self.tokens) {
             (Some(_), Some(tokens)) => {
                 let need = "stands beside `train.users`: a batch is cut by one of them";
-                return Err(Refused::new("train.tokens", tokens, need));
+                return Err(Refused::new("train.tokens", &tokens, need));
             }
             (None, Some(tokens)) => BatchSize::Tokens(tokens),
             (Some(users), None) => BatchSize::Users(users),
@@ -193,14 +195,14 @@ impl Raw {
 impl TrainConfig {
     pub(super) fn validate(&self, window: usize) -> Result<(), Refused> {
         let positive = |key, value: u64| match value {
-            0 => Err(Refused::new(key, value, "must be at least 1")),
+            0 => Err(Refused::new(key, &value, "must be at least 1")),
             _ => Ok(()),
         };
         match self.batch {
             BatchSize::Users(users) => positive("train.users", users as u64)?,
             BatchSize::Tokens(tokens) if tokens < window => {
                 let need = format!("must hold at least one window of `model.window`, {window}");
-                return Err(Refused::new("train.tokens", tokens, need));
+                return Err(Refused::new("train.tokens", &tokens, need));
             }
             BatchSize::Tokens(_) => {}
         }
@@ -210,7 +212,7 @@ impl TrainConfig {
         positive("train.patience", self.patience)?;
         let within = |key, value: f64, fits: bool, need: &str| match fits {
             true => Ok(()),
-            false => Err(Refused::new(key, value, need)),
+            false => Err(Refused::new(key, &value, need)),
         };
         within("train.lr", self.lr, self.lr > 0.0 && self.lr <= 10.0, "must be above 0 and at most 10")?;
         within("train.clip", self.clip, self.clip > 0.0, "must be above 0; inf for no limit")?;

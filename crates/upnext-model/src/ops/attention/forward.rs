@@ -102,9 +102,9 @@ pub fn forward(
     let norm = sized(&mut scratch.norm, rows * d);
     rms_norm(x, d, norm);
     let (qkv, heads, mut log_sums) = match saved {
-        Some(Saved { qkv, heads, log_sums }) => {
-            let log_sums = appended(log_sums, rows * weights.heads);
-            (appended(qkv, rows * 3 * d), appended(heads, rows * d), Some(log_sums))
+        Some(saved) => {
+            let log_sums = appended(&mut saved.log_sums, rows * weights.heads);
+            (appended(&mut saved.qkv, rows * 3 * d), appended(&mut saved.heads, rows * d), Some(log_sums))
         }
         None => (sized(&mut scratch.qkv, rows * 3 * d), sized(&mut scratch.heads, rows * d), None),
     };

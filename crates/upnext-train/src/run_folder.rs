@@ -1,0 +1,106 @@
+//! The run folder: made, replaced or found again.
+//!
+//! `config.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `model/` and `summary.json`.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use upnext_data::sealed;
+
+use crate::log::{Log, METRICS};
+use crate::{Error, Result, RunConfig, TrainOptions};
+
+const CONFIG: &str = "config.toml";
+const SUMMARY: &str = "summary.json";
+
+/// A run folder that is ready for a run.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Whether a run of the same configuration and data was begun in it before.
+    pub(crate) found: bool,
+}
+
+impl RunFolder {
+    /// Makes the folder, or finds the run that is resumed.
+    pub(crate) fn open(
+        path: &Path,
+        config: &RunConfig,
+        data_hash: &str,
+        options: &TrainOptions<'_>,
+    ) -> Result<Self> {
+        let folder = Self { path: path.to_owned(), found: false };
+        let begun = path.join(CONFIG).is_file();
+        match fs::read_dir(path) {
+            // A run that was killed before its configuration was written left nothing but that file's copy.
+            Ok(entries) if !begun => {
+                let leftover = format!("{CONFIG}.new");
+                if entries.flatten().any(|entry| entry.file_name() != leftover.as_str()) {
+                    return Err(Error::NotARun(path.to_owned()));
+                }
+            }
+            Ok(_) if options.resume => {
+                folder.same(config, data_hash)?;
+                return Ok(Self { found: true, ..folder });
+            }
+            Ok(_) if options.overwrite => fs::remove_dir_all(path).map_err(Error::io("removing", path))?,
+            Ok(_) => return Err(Error::Exists(path.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("listing", path)(error)),
+        }
+        fs::create_dir_all(path).map_err(Error::io("making", path))?;
+        folder.write(CONFIG, config.to_toml()?.as_bytes())?;
+        Ok(folder)
+    }
+
+    /// Refuses to resume a run of another configuration or of other data.
+    fn same(&self, config: &RunConfig, data_hash: &str) -> Result<()> {
+        let path = self.path.join(CONFIG);
+        let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+        let differences = RunConfig::from_toml(&text, &path)?.differences(config)?;
+        let differs = |what, detail| Error::Differs { run: self.path.clone(), what, detail };
+        if !differences.is_empty() {
+            return Err(differs("the configuration", differences.join("; ")));
+        }
+        let begun = Log::first_line(&self.path);
+        match begun.as_ref().and_then(|line| line.get("data_hash")?.as_str()) {
+            Some(hash) if hash != data_hash => {
+                let detail = format!("{METRICS} says {hash}, the data given are {data_hash}");
+                Err(differs("the prepared data", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the best model goes.
+    pub(crate) fn model(&self) -> PathBuf {
+        self.path.join("model")
+    }
+
+    /// Clears what a crash left beside the best model; says whether there is one.
+    pub(crate) fn recover_model(&self) -> Result<bool> {
+        Ok(sealed::recover(&self.model())?)
+    }
+
+    /// Writes `summary.json`.
+    pub(crate) fn summarise(&self, summary: &crate::Summary) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(summary)?;
+        text.push(b'\n');
+        self.write(SUMMARY, &text)
+    }
+
+    /// Writes a file whole or not at all: a copy, synced, renamed.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, copy) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let mut file = File::create(&copy).map_err(Error::io("making", &copy))?;
+        file.write_all(bytes).map_err(Error::io("writing", &copy))?;
+        file.sync_all().map_err(Error::io("syncing", &copy))?;
+        fs::rename(&copy, &path).map_err(Error::io("renaming", &copy))?;
+        // Not every system lets a folder be synced; the rename itself has been done.
+        if let Ok(folder) = File::open(&self.path) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What the tests of several files share.
+
+use candle_core::{Device, Tensor, Var};
+use upnext_data::chance::{Key, Purpose, unit};
+
+/// Values in [-1, 1), drawn by key.
+pub(crate) fn values(part: u64, count: usize) -> Vec<f32> {
+    let mut rng = Key { seed: 11, purpose: Purpose::World, step: 0, part }.rng();
+    (0..count).map(|_| (2.0 * unit(&mut rng) - 1.0) as f32).collect()
+}
+
+/// A variable of such values.
+pub(crate) fn var(part: u64, rows: usize, cols: usize) -> Var {
+    Var::from_tensor(&Tensor::from_vec(values(part, rows * cols), (rows, cols), &Device::Cpu).unwrap())
+        .unwrap()
+}
+
+/// The value of a loss and its gradients with respect to some variables.
+pub(crate) fn differentiated(loss: &Tensor, vars: &[&Var]) -> (f32, Vec<Vec<f32>>) {
+    let gradients = loss.backward().unwrap();
+    let of = |var: &&Var| gradients.get(var.as_tensor()).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    (loss.to_scalar().unwrap(), vars.iter().map(of).collect())
+}
+
+/// The largest difference between two lists, and where it is.
+pub(crate) fn furthest(found: &[f32], expected: &[f32]) -> (f32, usize) {
+    assert_eq!(found.len(), expected.len());
+    let apart = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    apart.zip(0..).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
+}
+
+/// Asserts that two lists differ by at most `bound`.
+pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f32], bound: f32) {
+    let (apart, at) = furthest(found, expected);
+    assert!(apart <= bound, "{what}: {} against {} at {at}", found[at], expected[at]);
+}
+
+/// Compares a gradient with central differences of `loss` over 64-bit sums, at some of its places.
+pub(crate) fn assert_differences(what: &str, x: &Var, gradient: &[f32], loss: &dyn Fn() -> f64) {
+    let (values, step): (Vec<f32>, f32) = (x.flatten_all().unwrap().to_vec1().unwrap(), 1e-2);
+    let at = |index: usize, by: f32| {
+        let mut moved = values.clone();
+        moved[index] += by;
+        x.set(&Tensor::from_vec(moved, x.shape(), &Device::Cpu).unwrap()).unwrap();
+        loss()
+    };
+    let largest = gradient.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+    for index in (0..values.len()).step_by((values.len() / 23).max(1)) {
+        let slope = ((at(index, step) - at(index, -step)) / f64::from(2.0 * step)) as f32;
+        let apart = (slope - gradient[index]).abs();
+        assert!(
+            apart <= 1e-2 * largest,
+            "{what}, place {index}: {} against a slope of {slope}",
+            gradient[index]
+        );
+    }
+    x.set(&Tensor::from_vec(values, x.shape(), &Device::Cpu).unwrap()).unwrap();
+}

@@ -1,0 +1,158 @@
+//! A run, from a configuration to its folder: set up or resumed here, looped in `looping`, kept in `keeping`.
+
+mod keeping;
+mod looping;
+
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+use upnext_data::{Batches, Prepared, popularity};
+use upnext_model::Model;
+
+use crate::adam::Adam;
+use crate::checkpoint::{Checkpoints, Origin};
+use crate::clock::Clock;
+use crate::feed::{AHEAD, feed};
+use crate::log::Log;
+use crate::plan::Planner;
+use crate::run_folder::RunFolder;
+use crate::state::State;
+use crate::step::Learner;
+use crate::summary::Summary;
+use crate::{Event, Result, RunConfig, TrainOptions, memory};
+use looping::Trainer;
+
+/// Trains a model and writes its run folder.
+///
+/// The weights are a function of configuration and data: neither threads nor interruptions move a bit of them. A step
+/// whose loss or gradient is not finite changes nothing; three in a row bring back the weights of the latest
+/// validation, and the data go on; the fourth such time ends the run.
+///
+/// # Errors
+/// When the run folder exists and is neither resumed nor overwritten, a resumed run differs in configuration or data,
+/// the run does not fit into memory, the protocol leaves nothing to train on, training diverges, or the disk refuses.
+pub fn train(
+    config: &RunConfig,
+    data: &Prepared,
+    out: &Path,
+    options: &TrainOptions<'_>,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Summary> {
+    train_watched(config, data, out, options, events, &mut |_, _| {})
+}
+
+/// As [`train`]; `before` sees the learner before each step and may spoil it, as tests do.
+pub(crate) fn train_watched(
+    config: &RunConfig,
+    data: &Prepared,
+    out: &Path,
+    options: &TrainOptions<'_>,
+    events: &mut dyn FnMut(&Event),
+    before: &mut dyn FnMut(u64, &mut Learner),
+) -> Result<Summary> {
+    let split = config.train.protocol.split(&data.histories)?;
+    let items = data.catalog.len();
+    let need = memory::estimate(config, items, &split.train)?;
+    memory::check(&need)?;
+    let seed = config.train.seed;
+    let batches = Batches::new(&data.histories, &split.train, config.model.window, config.train.batch, seed)?;
+    let counts = popularity::counts(&data.histories, &split.train, items);
+    let planner = Planner::new(&config.loss, config.model.tied, &counts, seed);
+    let steps_per_epoch = batches.epoch(0).len();
+    let by_epochs = config.train.max_epochs.saturating_mul(steps_per_epoch as u64);
+    let max_steps = config.train.max_steps.map_or(by_epochs, |most| most.min(by_epochs));
+
+    let data_hash = data.manifest.data_hash();
+    let run = RunFolder::open(out, config, &data_hash, options)?;
+    let origin = Origin { config: config.to_toml()?, data_hash };
+    let checkpoints = Checkpoints::new(out, origin);
+    let (learner, state, resumed) = start(config, items, &run, &checkpoints, events)?;
+    let mut trainer = Trainer {
+        config,
+        data,
+        questions: &split.validation,
+        counts: &counts,
+        log: Log::open(out, state.log_bytes)?,
+        clock: Clock::new(state.seconds, state.stepping),
+        run,
+        checkpoints,
+        max_steps,
+        learner,
+        state,
+        events,
+    };
+    if let Some(ended) = trainer.state.ended {
+        return trainer.summary(ended);
+    }
+    let started = Event::Started {
+        parameters: config.model.parameter_count(items)?,
+        items,
+        negatives: planner.draws(),
+        questions: split.validation.len(),
+        steps_per_epoch,
+        max_steps,
+        max_epochs: config.train.max_epochs,
+        resumed,
+        memory: need,
+    };
+    trainer.started(&started)?;
+    let from = (trainer.state.step, trainer.state.epoch, trainer.state.index);
+    let until = (config.train.max_steps.unwrap_or(u64::MAX), config.train.max_epochs);
+    std::thread::scope(|scope| {
+        let (sender, plans) = sync_channel(AHEAD);
+        let batches = &batches;
+        scope.spawn(move || feed(batches, planner, from, until, &sender));
+        trainer.run(plans, options, before)
+    })
+}
+
+/// A learner and where its run stands: at the newest checkpoint that is whole, or at the start.
+fn start(
+    config: &RunConfig,
+    items: usize,
+    run: &RunFolder,
+    checkpoints: &Checkpoints,
+    events: &mut dyn FnMut(&Event),
+) -> Result<(Learner, State, Option<u64>)> {
+    let mut learner = fresh(config, items)?;
+    if !run.found {
+        return Ok((learner, State::default(), None));
+    }
+    checkpoints.recover()?;
+    let has_model = run.recover_model()?;
+    for step in checkpoints.steps()? {
+        match checkpoints.restore(step, &mut learner.model, &mut learner.adam) {
+            Ok(mut state) => {
+                // A best model that is gone is found again by the next validation.
+                state.best = state.best.filter(|_| has_model);
+                return Ok((learner, state, Some(step)));
+            }
+            Err(error) => {
+                events(&Event::Damaged { path: checkpoints.path(step), reason: chain(&error) });
+                learner = fresh(config, items)?;
+            }
+        }
+    }
+    Ok((learner, State::default(), None))
+}
+
+/// A model and moments before the first step.
+fn fresh(config: &RunConfig, items: usize) -> Result<Learner> {
+    let model = Model::new(config.model.clone(), items, config.train.seed)?;
+    let adam = Adam::new(&model);
+    Learner::new(model, adam, config)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

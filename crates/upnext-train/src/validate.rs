@@ -1,0 +1,31 @@
+//! Validation: the protocol's questions over the whole catalogue.
+
+use upnext_data::{Histories, Question};
+use upnext_eval::rank::Seen;
+use upnext_eval::{Metric, Metrics, ModelScorer, Options, evaluate};
+use upnext_model::{Model, Vectors};
+
+use crate::Result;
+use crate::summary::Best;
+
+/// Metrics of a model with seen items dropped, and their NDCG at 10. The item tables are borrowed, not copied.
+pub(crate) fn validate(
+    model: &Model,
+    histories: &Histories,
+    questions: &[Question],
+) -> Result<(f64, Metrics)> {
+    let network = model.network()?;
+    let output = (!model.config().tied).then(|| model.output_table().rows());
+    let vectors = Vectors::from_tables(model.input_table().rows(), output, model.config().rank)?;
+    let outcome = evaluate(&ModelScorer::new(&network, &vectors), histories, questions, Options::default())?;
+    Ok((outcome.mean(Metric::Ndcg(10), Seen::Dropped), outcome.metrics(Seen::Dropped)))
+}
+
+/// A validation, as the best so far.
+pub(crate) fn best(step: u64, epoch: u64, metrics: &Metrics) -> Result<Best> {
+    let metrics = match serde_json::to_value(metrics)? {
+        serde_json::Value::Object(metrics) => metrics,
+        _ => serde_json::Map::new(),
+    };
+    Ok(Best { step, epoch, metrics })
+}
