@@ -36,6 +36,8 @@ const MODEL: &str = "model.safetensors";
 const VECTORS: &str = "vectors.safetensors";
 const CATALOG: &str = "catalog.safetensors";
 const README: &str = "README.md";
+/// The most bytes that a JSON or text file may have: parsed, a hostile one would take thirty times as much memory.
+const TEXT_LIMIT: u64 = 1 << 20;
 /// Every file beside the manifest, in byte order.
 const FILES: [&str; 6] = [README, CATALOG, CONFIG, GENERATION, MODEL, VECTORS];
 

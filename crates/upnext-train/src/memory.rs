@@ -85,21 +85,26 @@ pub fn check(estimate: &Estimate) -> Result<()> {
     }
 }
 
-/// Tokens of the largest batch that any epoch can have.
+/// Tokens of the largest batch to expect: the longest windows together, or, where that is less, the mean of a random
+/// batch and five standard deviations.
 fn largest_batch(size: BatchSize, window: usize, train: &[usize]) -> usize {
-    match size {
-        BatchSize::Tokens(tokens) => tokens,
-        BatchSize::Users(users) => {
-            // Every window has a token a pair; a sequence longer than the window gives several of them.
-            let mut windows: Vec<usize> = Vec::new();
-            for pairs in train.iter().map(|&events| events.saturating_sub(1)) {
-                windows.extend(std::iter::repeat_n(window, (pairs / window).min(users)));
-                windows.push(pairs % window);
-            }
-            windows.sort_unstable_by(|a, b| b.cmp(a));
-            windows.iter().take(users).sum()
-        }
+    let users = match size {
+        BatchSize::Tokens(tokens) => return tokens,
+        BatchSize::Users(users) => users,
+    };
+    // Every pair is a token; a sequence longer than the window gives several windows.
+    let mut windows: Vec<usize> = Vec::new();
+    for pairs in train.iter().map(|&events| events.saturating_sub(1)) {
+        windows.extend(std::iter::repeat_n(window, pairs / window));
+        windows.extend((pairs % window > 0).then_some(pairs % window));
     }
+    windows.sort_unstable_by(|a, b| b.cmp(a));
+    let longest: usize = windows.iter().take(users).sum();
+    let count = windows.len().max(1) as f64;
+    let mean = windows.iter().sum::<usize>() as f64 / count;
+    let spread = (windows.iter().map(|&len| (len as f64 - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let usual = mean * users as f64 + 5.0 * spread * (users as f64).sqrt();
+    longest.min(usual.ceil() as usize)
 }
 
 /// Activations and gradients of a step.
@@ -169,6 +174,10 @@ mod tests {
         assert_eq!(largest_batch(BatchSize::Users(2), 10, &[4, 26, 1, 0]), 20);
         assert_eq!(largest_batch(BatchSize::Users(4), 10, &[4, 26, 1, 0]), 10 + 10 + 5 + 3);
         assert_eq!(largest_batch(BatchSize::Tokens(512), 10, &[4, 26]), 512);
+        // One long history among many short ones is not met 64 times in a batch.
+        let mut train = vec![5; 10_000];
+        train.push(6_001);
+        assert!(largest_batch(BatchSize::Users(64), 100, &train) < 64 * 20);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct WorldConfig {
     pub loyalty: f64,
     /// Events after which half of the interest in a serial's next part is back.
     pub rest: f64,
+    /// How suddenly it comes back: interest is logistic in `regularity * (events / rest - 1)`.
+    pub regularity: f64,
     /// Share of franchises that are watched in one go rather than with a rest.
     pub binge: f64,
     /// Share of the remaining probability that goes to fresh titles, if there are any.
@@ -63,6 +65,7 @@ impl WorldConfig {
             drift: 0.03,
             loyalty: 0.7,
             rest: 10.0,
+            regularity: 8.0,
             binge: 0.15,
             novelty: 0.15,
             fresh_days: 45.0,
@@ -120,7 +123,7 @@ impl WorldConfig {
                 return refuse(field, "be a positive number");
             }
         }
-        for (field, value) in [("zipf", self.zipf), ("devotion", self.devotion / 100.0)] {
+        for (field, value) in [("zipf", self.zipf), ("regularity", self.regularity), ("devotion", self.devotion / 100.0)] {
             if !(0.0..=10.0).contains(&value) {
                 return refuse(field, "be from 0 to 10 (devotion: to 1,000)");
             }

@@ -99,7 +99,7 @@ impl<'a> Next<'a> {
             (-(gap - 1.0) / BINGE_EVENTS).exp()
         } else {
             let rest = self.config.rest;
-            1.0 / (1.0 + (-(gap - rest) * 8.0 / rest).exp())
+            1.0 / (1.0 + ((1.0 - gap / rest) * self.config.regularity).exp())
         };
         Some((item, interest.max(ANY_TIME)))
     }

@@ -10,7 +10,7 @@ use upnext_data::sealed::{FileHash, TensorFile, read_bytes, recover};
 
 use super::{
     CATALOG, CONFIG, ConfigFile, FILES, FORMAT, GENERATION, Generation, MANIFEST, MODEL, ModelManifest,
-    README, Served, VECTORS, not_finite, seal, tensors,
+    README, Served, TEXT_LIMIT, VECTORS, not_finite, seal, tensors,
 };
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -19,9 +19,6 @@ use crate::items::Table;
 use crate::model::Model;
 use crate::network::Network;
 use crate::vectors::Vectors;
-
-/// The largest JSON or text file that is read.
-const TEXT_LIMIT: u64 = 4 << 20;
 
 /// Opens a model folder for serving. The trained tables are hashed with their file, and only the decoder's
 /// parameters and the finished vectors are kept.

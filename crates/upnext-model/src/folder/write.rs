@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use upnext_data::Catalog;
-use upnext_data::sealed::{Tensor, Values, write_bytes, write_folder, write_tensors};
+use upnext_data::sealed::{FileHash, Tensor, Values, write_bytes, write_folder, write_tensors};
 
 use super::{
-    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, MANIFEST, MODEL, README, VECTORS,
-    card, check_items, manifest, not_finite, tensors,
+    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, MANIFEST, MODEL, README, TEXT_LIMIT,
+    VECTORS, card, check_items, manifest, not_finite, tensors,
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -44,12 +44,22 @@ pub fn save(
             (GENERATION, json(GENERATION, &Generation::default())?),
             (README, card::readme(model, card)?.into_bytes()),
         ] {
-            files.insert(name.to_owned(), write_bytes(&temp.join(name), &bytes)?);
+            files.insert(name.to_owned(), text(dir, temp, name, &bytes)?);
         }
         let manifest = manifest(card, model.items(), files)?;
-        write_bytes(&temp.join(MANIFEST), &json(MANIFEST, &manifest)?)?;
+        text(dir, temp, MANIFEST, &json(MANIFEST, &manifest)?)?;
         Ok(())
     })
+}
+
+/// Writes a text file of the folder that will be `dir`, unless it is longer than reading allows.
+fn text(dir: &Path, temp: &Path, name: &str, bytes: &[u8]) -> Result<FileHash> {
+    if bytes.len() as u64 > TEXT_LIMIT {
+        let need =
+            format!("would have {} bytes, but {TEXT_LIMIT} are the most: shorten the card", bytes.len());
+        return Err(Error::File { path: dir.join(name), need });
+    }
+    Ok(write_bytes(&temp.join(name), bytes)?)
 }
 
 /// Copies of all parameters by name; refuses values that are not finite, also in the tables.

@@ -4,7 +4,7 @@ use std::fs;
 
 use upnext_data::ItemId;
 use upnext_model::folder::{open, open_model, save};
-use upnext_model::{Error, Served};
+use upnext_model::{Card, Error, Served};
 
 use super::world::{bits, card, catalog, chain, configs, counts, history, model};
 
@@ -121,6 +121,16 @@ fn the_model_card_names_what_matters() {
     for part in ["| ndcg@10 | 0.1651 |", "`loo`", "1200 steps", "| items | 5 |", "\"lr\": 0.001"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_card_that_could_not_be_read_again_is_not_written() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("model");
+    let long = Card { run: "x".repeat(1 << 20).into(), ..card() };
+    let error = save(&dir, &model(&configs()[0], 5), &catalog(5), &counts(5), &long, false).unwrap_err();
+    assert!(chain(&error).contains("config.json: would have"), "{}", chain(&error));
+    assert!(!dir.exists());
 }
 
 #[test]

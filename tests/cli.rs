@@ -1,0 +1,117 @@
+//! What somebody sees who mistypes: an error that names the place, the right exit code, and nothing lost.
+
+use std::fs;
+
+use crate::support::{Place, fail, succeed};
+
+#[test]
+fn help_lists_the_five_commands() {
+    let help = succeed(["--help"]);
+    for command in ["demo", "prepare", "train", "evaluate", "generate"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    assert!(fail(2, ["generate", "--model", "m", "--data", "d"]).contains("--out"));
+    assert!(fail(2, ["fly"]).contains("fly"));
+    assert!(fail(2, ["evaluate", "--model", "m", "--data", "d", "--split", "train"]).contains("validation"));
+}
+
+#[test]
+fn a_missing_config_is_named_in_the_error() {
+    let place = Place::prepared();
+    let error = fail(2, ["train", "--config", "none.toml", "--data", &place.text("data"), "--out", &place.text("run")]);
+    assert!(error.contains("none.toml"), "{error}");
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_mistyped_key_names_its_nearest_neighbour() {
+    let place = Place::prepared();
+    for (wrong, right) in [("train.lrr=1e-3", "lr"), ("model.widht=32", "width"), ("los.count=5", "loss")] {
+        let error = fail(2, place.train_arguments("run", &["--set", wrong]));
+        assert!(error.contains(&format!("`{right}`")) || error.contains(right), "{wrong}: {error}");
+    }
+    let error = fail(2, place.train_arguments("run", &["--set", "train.lr"]));
+    assert!(error.contains("KEY=VALUE"), "{error}");
+    let error = fail(2, place.train_arguments("run", &["--set", "train.lr=fast"]));
+    assert!(error.contains("lr"), "{error}");
+}
+
+#[test]
+fn an_existing_run_is_refused_and_unharmed() {
+    let place = Place::trained();
+    let before = fs::read(place.path("run/model/vectors.safetensors")).unwrap();
+    let error = fail(2, place.train_arguments("run", &[]));
+    assert!(error.contains("resume") && error.contains("overwrite"), "{error}");
+    assert_eq!(before, fs::read(place.path("run/model/vectors.safetensors")).unwrap());
+}
+
+#[test]
+fn an_existing_prepared_folder_is_refused_and_unharmed() {
+    let place = Place::prepared();
+    let before = fs::read(place.path("data/manifest.json")).unwrap();
+    let again = ["prepare", &place.text("events.csv"), "--out", &place.text("data")];
+    let error = fail(2, again);
+    assert!(error.contains("data"), "{error}");
+    assert_eq!(before, fs::read(place.path("data/manifest.json")).unwrap());
+    succeed([&again[..], &["--overwrite"]].concat());
+}
+
+#[test]
+fn a_bad_row_is_named_by_file_line_and_column() {
+    let place = Place::prepared();
+    fs::write(place.path("bad.csv"), "user_id,item_id,timestamp\nu1,t1,5\nu1,t2,soon\n").unwrap();
+    let arguments = ["prepare", &place.text("bad.csv"), "--out", &place.text("bad")];
+    let error = fail(2, arguments);
+    assert!(error.contains("bad.csv:3") && error.contains("timestamp") && error.contains("soon"), "{error}");
+    assert!(!place.path("bad").exists());
+    succeed([&arguments[..], &["--max-bad-rows", "1"]].concat());
+}
+
+#[test]
+fn another_protocol_is_refused_when_its_targets_were_trained_on() {
+    let place = Place::trained();
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let arguments = ["evaluate", "--model", &model, "--data", &data, "--no-baselines", "--protocol"];
+    let error = fail(2, [&arguments[..], &["last:3"]].concat());
+    assert!(error.contains("trained on"), "{error}");
+    assert!(fail(2, [&arguments[..], &["lo"]].concat()).contains("loo"));
+    succeed([&arguments[..], &["loo"]].concat());
+}
+
+#[test]
+fn a_model_is_not_evaluated_on_other_data() {
+    let place = Place::trained();
+    fs::write(place.path("other.csv"), "user_id,item_id,timestamp\nu,a,1\nu,b,2\nu,c,3\n").unwrap();
+    succeed(["prepare", &place.text("other.csv"), "--out", &place.text("other")]);
+    let error = fail(2, ["evaluate", "--model", &place.text("run/model"), "--data", &place.text("other")]);
+    assert!(error.contains("trained on other data"), "{error}");
+}
+
+#[test]
+fn a_list_too_long_for_a_beam_is_refused_before_anything_is_written() {
+    let place = Place::trained();
+    let out = place.path("lists.csv");
+    let error = fail(2, [
+        "generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--method", "beam", "--length",
+        "40", "--out", out.to_str().unwrap(),
+    ]);
+    assert!(error.contains("top-k"), "{error}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_damaged_model_folder_is_named() {
+    let place = Place::trained();
+    let file = place.path("run/model/vectors.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let lists = place.text("lists.csv");
+    let error = fail(2, ["generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--out", &lists]);
+    assert!(error.contains("vectors.safetensors"), "{error}");
+}

@@ -1,0 +1,148 @@
+//! From event files to lists and metrics, through the command line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::Value;
+use upnext_data::{ItemId, Prepared, Protocol};
+
+use crate::support::{Place, rows, succeed};
+
+/// Keys of each user's history.
+fn histories(place: &Place) -> BTreeMap<String, Vec<String>> {
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let key = |item: &ItemId| data.catalog.key(*item).to_owned();
+    let users = data.histories.iter();
+    users
+        .map(|(user, history)| (data.histories.user_key(user).to_owned(), history.items.iter().map(key).collect()))
+        .collect()
+}
+
+#[test]
+fn metrics_recomputed_from_predictions_agree() {
+    let place = Place::trained();
+    let file = place.path("predictions.csv");
+    let report: Value = serde_json::from_str(&succeed([
+        "evaluate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--json", "--predictions",
+        file.to_str().unwrap(),
+    ]))
+    .unwrap();
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let split = Protocol::LeaveOneOut.split(&data.histories).unwrap();
+    let rows = rows(&file);
+    let (mut hits, mut ndcg, mut mrr) = (0.0, 0.0, 0.0);
+    for question in &split.test {
+        let user = data.histories.user_key(question.user);
+        let target = data.catalog.key(question.held_out(&data.histories).items[0]);
+        let own: Vec<_> = rows.iter().filter(|row| row.user == user).collect();
+        let Some(score) = own.iter().find(|row| row.item == target).map(|row| row.score) else { continue };
+        let rank = own.iter().filter(|row| row.score >= score).count() as f64;
+        mrr += 1.0 / rank;
+        if rank <= 10.0 {
+            hits += 1.0;
+            ndcg += 1.0 / (rank + 1.0).log2();
+        }
+    }
+    let users = split.test.len() as f64;
+    assert_eq!(report["users"], split.test.len());
+    for (name, sum) in [("hr@10", hits), ("ndcg@10", ndcg), ("mrr@100", mrr)] {
+        let reported = report[name].as_f64().unwrap();
+        assert!((reported - sum / users).abs() < 1e-6, "{name}: reported {reported}, recomputed {}", sum / users);
+    }
+}
+
+#[test]
+fn a_report_has_every_documented_key() {
+    let place = Place::trained();
+    let model = place.text("run/model");
+    let text = succeed(["evaluate", "--model", &model, "--data", &place.text("data"), "--json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    for key in ["protocol", "split", "users", "items", "hr@10", "ndcg@10", "mrr", "mrr@100", "kept", "slices"] {
+        assert!(!report[key].is_null(), "no {key}");
+    }
+    assert_eq!(report["protocol"], "loo");
+    assert_eq!(report["ci95"]["ndcg@10"].as_array().unwrap().len(), 2);
+    assert!(report["kept"]["ndcg@10"].is_number());
+    for name in ["popularity", "first-order-markov", "windowed-markov"] {
+        assert!(report["baselines"][name]["ndcg@10"].is_number(), "no {name}");
+    }
+    let summary: Value = serde_json::from_str(&fs::read_to_string(place.path("run/summary.json")).unwrap()).unwrap();
+    for key in ["steps", "tokens", "tokens_per_second", "peak_rss_bytes", "best", "seconds"] {
+        assert!(!summary[key].is_null(), "no {key}");
+    }
+}
+
+#[test]
+fn lists_hold_no_seen_item_no_duplicate_and_are_full() {
+    let place = Place::trained();
+    let histories = histories(&place);
+    for method in ["top-k", "beam"] {
+        let out = place.path("lists.csv");
+        let model = place.text("run/model");
+        let summary: Value = serde_json::from_str(&succeed([
+            "generate", "--model", &model, "--data", &place.text("data"), "--method", method, "--out",
+            out.to_str().unwrap(), "--json",
+        ]))
+        .unwrap();
+        assert_eq!(summary["lists"], histories.len());
+        assert_eq!(summary["short"], 0);
+        let rows = rows(&out);
+        for (user, history) in &histories {
+            let own: Vec<_> = rows.iter().filter(|row| row.user == *user).collect();
+            let distinct: BTreeSet<&str> = own.iter().map(|row| row.item.as_str()).collect();
+            assert_eq!((own.len(), distinct.len()), (10, 10), "{method}, user {user}");
+            assert!(history.iter().all(|item| !distinct.contains(item.as_str())), "{method}, user {user}");
+            assert!(own.iter().enumerate().all(|(place, row)| row.rank == place + 1 && row.score <= 0.0));
+        }
+    }
+}
+
+#[test]
+fn lists_have_the_same_bytes_in_every_batch_and_run() {
+    let place = Place::trained();
+    for (method, extension) in [("top-k", "csv"), ("beam", "jsonl")] {
+        let lists = |name: &str, more: &[&str]| {
+            let out = place.path(&format!("{name}.{extension}"));
+            let (model, data) = (place.text("run/model"), place.text("data"));
+            let fixed =
+                ["generate", "--model", &model, "--data", &data, "--method", method, "--out", out.to_str().unwrap()];
+            succeed(fixed.iter().chain(more));
+            fs::read(out).unwrap()
+        };
+        let whole = lists("whole", &[]);
+        assert_eq!(whole, lists("again", &[]));
+        for batch in ["1", "2", "3", "64"] {
+            assert_eq!(whole, lists("batch", &["--batch", batch]), "{method} in batches of {batch}");
+        }
+        assert_eq!(whole, lists("one-thread", &["--threads", "1"]));
+    }
+}
+
+#[test]
+fn an_event_file_is_continued_like_its_prepared_folder() {
+    let place = Place::trained();
+    let model = place.text("run/model");
+    let (from_data, from_file) = (place.text("a.csv"), place.text("b.csv"));
+    succeed(["generate", "--model", &model, "--data", &place.text("data"), "--out", &from_data]);
+    succeed(["generate", "--model", &model, "--histories", &place.text("events.csv"), "--out", &from_file]);
+    assert_eq!(fs::read(from_data).unwrap(), fs::read(from_file).unwrap());
+}
+
+#[test]
+fn deny_and_allow_lists_are_obeyed() {
+    let place = Place::trained();
+    let model = place.text("run/model");
+    let data = place.text("data");
+    let out = place.path("lists.csv");
+    let generate = |more: &[&str]| {
+        let fixed = ["generate", "--model", &model, "--data", &data, "--keep-seen", "--out", out.to_str().unwrap()];
+        succeed(fixed.iter().chain(more));
+        rows(&out)
+    };
+    let favourite = generate(&[])[0].item.clone();
+    fs::write(place.path("deny.txt"), format!("{favourite}\n\nno such item\n")).unwrap();
+    assert!(generate(&["--deny", &place.text("deny.txt")]).iter().all(|row| row.item != favourite));
+    fs::write(place.path("allow.txt"), &favourite).unwrap();
+    let allowed = generate(&["--allow", &place.text("allow.txt")]);
+    assert!(!allowed.is_empty() && allowed.iter().all(|row| row.item == favourite && row.rank == 1));
+}
