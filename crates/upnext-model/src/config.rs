@@ -151,6 +151,16 @@ impl ModelConfig {
         self.width / self.heads
     }
 
+    /// What an item's vector is multiplied by as it enters a decoder without projections: √d, as in SASRec (Kang and
+    /// McAuley 2018, arXiv 1808.09781). `None` with projections, whose matrix decides the scale.
+    ///
+    /// Rows small enough for calm first logits would be drowned by what the first steps of Adam let the sub-layers
+    /// add to the stream.
+    #[must_use]
+    pub fn entering_scale(&self) -> Option<f32> {
+        (!self.project).then(|| (self.width as f32).sqrt())
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors

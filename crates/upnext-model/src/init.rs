@@ -16,8 +16,8 @@
 //!   value behind.
 //! - **Items enter** the stream as `v · W_in`. With std(`W_in`) = 1 they have a root mean square of
 //!   `√r · std(v)` = 0.16 a component: what SASRec's multiplication by `√d` does, and large enough that position
-//!   and sub-layers colour an item and do not drown it. Without projections nothing can scale, and they enter
-//!   with std(v).
+//!   and sub-layers colour an item and do not drown it. Without projections that factor stands alone
+//!   ([`ModelConfig::entering_scale`]).
 //! - **Learned positions** have half the scale of the items that they are added to.
 //! - **Inside a sub-layer** weights have standard deviation `1/√(inputs)`: queries, keys, gates of mean square 1.
 //! - **What a sub-layer adds** is scaled so that all 2l of them together have the scale of the entering item:
@@ -36,6 +36,9 @@ use crate::error::{Error, Result};
 
 /// Standard deviation of the logits of an untrained model.
 const LOGIT_STD: f32 = 0.16;
+
+/// Root mean square of an item's vector as it enters the decoder.
+const ENTERING_STD: f32 = LOGIT_STD;
 
 /// Values that one key draws; a fixed number, so that threads do not move a bit.
 const BLOCK: usize = 1 << 16;
@@ -58,15 +61,14 @@ pub struct Spec {
 pub fn specs(config: &ModelConfig) -> Vec<Spec> {
     let (d, r, m) = (config.width, config.rank, config.hidden);
     let fan_in = |inputs: usize| 1.0 / (inputs as f32).sqrt();
-    let item = entering_std(config);
-    let added = item / (2.0 * config.layers as f32).sqrt();
+    let added = ENTERING_STD / (2.0 * config.layers as f32).sqrt();
     let spec = |name: String, rows: usize, cols: usize, std: f32| Spec { name, rows, cols, std };
     let mut specs = Vec::new();
     if config.project {
         specs.push(spec("items.project_in".to_owned(), d, r, 1.0));
     }
     if config.positions == Positions::Learned {
-        specs.push(spec("positions".to_owned(), config.window, d, item / 2.0));
+        specs.push(spec("positions".to_owned(), config.window, d, ENTERING_STD / 2.0));
     }
     for layer in 0..config.layers {
         specs.push(spec(format!("decoder.{layer}.attention.qkv"), 3 * d, d, fan_in(d)));
@@ -84,11 +86,6 @@ pub fn specs(config: &ModelConfig) -> Vec<Spec> {
 #[must_use]
 pub fn table_std(config: &ModelConfig) -> f32 {
     LOGIT_STD / (config.rank as f32).sqrt()
-}
-
-/// Root mean square of an item's vector as it enters the decoder.
-fn entering_std(config: &ModelConfig) -> f32 {
-    if config.project { LOGIT_STD } else { table_std(config) }
 }
 
 /// `count` normal draws of standard deviation `std` for the parameter `name`.

@@ -119,9 +119,10 @@ impl Model {
         let layout = Arc::new(self.layout(rows_ur, token_rows, offsets)?);
         let segments = Arc::new(Segments::new(token_rows, rows_ur.dim(0)?)?);
         let mut x_nd = gather::run(rows_ur, &segments)?;
-        if self.config.project {
-            x_nd = linear::run(&x_nd, self.parameters.get("items.project_in")?)?;
-        }
+        x_nd = match self.config.entering_scale() {
+            Some(scale) => (x_nd * f64::from(scale))?,
+            None => linear::run(&x_nd, self.parameters.get("items.project_in")?)?,
+        };
         x_nd = embed::run(&x_nd, self.positions()?, &layout, drop)?;
         for layer in 0..self.config.layers {
             let (attention, mlp) = self.settings(layer, &layout, drop);
@@ -150,9 +151,10 @@ impl Model {
         let layout = Arc::new(self.layout(rows_ur, token_rows, offsets)?);
         let segments = Segments::new(token_rows, rows_ur.dim(0)?)?;
         let mut x_nd = gather::reference(rows_ur, &segments)?;
-        if self.config.project {
-            x_nd = linear::reference(&x_nd, self.parameters.get("items.project_in")?)?;
-        }
+        x_nd = match self.config.entering_scale() {
+            Some(scale) => (x_nd * f64::from(scale))?,
+            None => linear::reference(&x_nd, self.parameters.get("items.project_in")?)?,
+        };
         x_nd = embed::reference(&x_nd, self.positions()?, &layout, drop)?;
         for layer in 0..self.config.layers {
             let (attention, mlp) = self.settings(layer, &layout, drop);

@@ -52,20 +52,20 @@ impl WorldConfig {
     pub fn demo() -> Self {
         Self {
             users: 3_600,
-            items: 1_200,
-            franchises: 130,
+            items: 1_000,
+            franchises: 120,
             parts: (4, 8),
             genres: 12,
             events: (30, 80),
             days: 1_095,
             new: 0.35,
-            zipf: 0.8,
-            favourites: 3,
+            zipf: 0.9,
+            favourites: 2,
             devotion: 80.0,
             drift: 0.03,
-            loyalty: 0.7,
-            rest: 10.0,
-            regularity: 8.0,
+            loyalty: 0.8,
+            rest: 12.0,
+            regularity: 4.0,
             binge: 0.15,
             novelty: 0.15,
             fresh_days: 45.0,
@@ -123,9 +123,11 @@ impl WorldConfig {
                 return refuse(field, "be a positive number");
             }
         }
-        for (field, value) in [("zipf", self.zipf), ("regularity", self.regularity), ("devotion", self.devotion / 100.0)] {
+        for (field, value) in
+            [("zipf", self.zipf), ("regularity", self.regularity / 10.0), ("devotion", self.devotion / 100.0)]
+        {
             if !(0.0..=10.0).contains(&value) {
-                return refuse(field, "be from 0 to 10 (devotion: to 1,000)");
+                return refuse(field, "be from 0 to 10 (regularity: to 100, devotion: to 1,000)");
             }
         }
         Ok(())

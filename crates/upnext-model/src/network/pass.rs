@@ -132,7 +132,12 @@ impl Network {
         for (item, row) in items.zip(rows.chunks_exact_mut(self.config.rank)) {
             vectors.input_row(item, row)?;
         }
-        let Some(project_in) = &self.project_in else { return Ok(rows) };
+        let Some(project_in) = &self.project_in else {
+            if let Some(scale) = self.config.entering_scale() {
+                rows.iter_mut().for_each(|value| *value *= scale);
+            }
+            return Ok(rows);
+        };
         let mut x = vec![0.0; count * self.config.width];
         linear::forward(&rows, project_in, &mut x);
         scratch.items = rows;
