@@ -22,7 +22,10 @@ fn usage_errors_exit_with_2() {
 #[test]
 fn a_missing_config_is_named_in_the_error() {
     let place = Place::prepared();
-    let error = fail(2, ["train", "--config", "none.toml", "--data", &place.text("data"), "--out", &place.text("run")]);
+    let error = fail(
+        2,
+        ["train", "--config", "none.toml", "--data", &place.text("data"), "--out", &place.text("run")],
+    );
     assert!(error.contains("none.toml"), "{error}");
     assert!(!place.path("run").exists());
 }
@@ -95,10 +98,22 @@ fn a_model_is_not_evaluated_on_other_data() {
 fn a_list_too_long_for_a_beam_is_refused_before_anything_is_written() {
     let place = Place::trained();
     let out = place.path("lists.csv");
-    let error = fail(2, [
-        "generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--method", "beam", "--length",
-        "40", "--out", out.to_str().unwrap(),
-    ]);
+    let error = fail(
+        2,
+        [
+            "generate",
+            "--model",
+            &place.text("run/model"),
+            "--data",
+            &place.text("data"),
+            "--method",
+            "beam",
+            "--length",
+            "40",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+    );
     assert!(error.contains("top-k"), "{error}");
     assert!(!out.exists());
 }
@@ -112,6 +127,9 @@ fn a_damaged_model_folder_is_named() {
     bytes[last] ^= 1;
     fs::write(&file, bytes).unwrap();
     let lists = place.text("lists.csv");
-    let error = fail(2, ["generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--out", &lists]);
+    let error = fail(
+        2,
+        ["generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--out", &lists],
+    );
     assert!(error.contains("vectors.safetensors"), "{error}");
 }

@@ -19,7 +19,16 @@ fn losses(place: &Place, run: &str) -> Vec<String> {
 #[test]
 fn one_and_two_threads_give_the_same_losses_and_weights() {
     let place = Place::prepared();
-    let steps = ["--set", "train.max_steps=100", "--set", "train.max_epochs=1000", "--set", "train.users=16"];
+    let steps = [
+        "--set",
+        "train.max_steps=100",
+        "--set",
+        "train.max_epochs=1000",
+        "--set",
+        "train.patience=1000",
+        "--set",
+        "train.users=16",
+    ];
     place.train("one", &[&steps[..], &["--threads", "1"]].concat());
     place.train("two", &[&steps[..], &["--threads", "2"]].concat());
     let one = losses(&place, "one");

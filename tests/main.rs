@@ -1,5 +1,7 @@
 //! One integration binary: from files to lists through the command line, and the walls between the rooms.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod cli;
 mod determinism;
 mod pipeline;

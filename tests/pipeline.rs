@@ -14,7 +14,9 @@ fn histories(place: &Place) -> BTreeMap<String, Vec<String>> {
     let key = |item: &ItemId| data.catalog.key(*item).to_owned();
     let users = data.histories.iter();
     users
-        .map(|(user, history)| (data.histories.user_key(user).to_owned(), history.items.iter().map(key).collect()))
+        .map(|(user, history)| {
+            (data.histories.user_key(user).to_owned(), history.items.iter().map(key).collect())
+        })
         .collect()
 }
 
@@ -23,7 +25,13 @@ fn metrics_recomputed_from_predictions_agree() {
     let place = Place::trained();
     let file = place.path("predictions.csv");
     let report: Value = serde_json::from_str(&succeed([
-        "evaluate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--json", "--predictions",
+        "evaluate",
+        "--model",
+        &place.text("run/model"),
+        "--data",
+        &place.text("data"),
+        "--json",
+        "--predictions",
         file.to_str().unwrap(),
     ]))
     .unwrap();
@@ -47,7 +55,11 @@ fn metrics_recomputed_from_predictions_agree() {
     assert_eq!(report["users"], split.test.len());
     for (name, sum) in [("hr@10", hits), ("ndcg@10", ndcg), ("mrr@100", mrr)] {
         let reported = report[name].as_f64().unwrap();
-        assert!((reported - sum / users).abs() < 1e-6, "{name}: reported {reported}, recomputed {}", sum / users);
+        assert!(
+            (reported - sum / users).abs() < 1e-6,
+            "{name}: reported {reported}, recomputed {}",
+            sum / users
+        );
     }
 }
 
@@ -57,7 +69,8 @@ fn a_report_has_every_documented_key() {
     let model = place.text("run/model");
     let text = succeed(["evaluate", "--model", &model, "--data", &place.text("data"), "--json"]);
     let report: Value = serde_json::from_str(&text).unwrap();
-    for key in ["protocol", "split", "users", "items", "hr@10", "ndcg@10", "mrr", "mrr@100", "kept", "slices"] {
+    for key in ["protocol", "split", "users", "items", "hr@10", "ndcg@10", "mrr", "mrr@100", "kept", "slices"]
+    {
         assert!(!report[key].is_null(), "no {key}");
     }
     assert_eq!(report["protocol"], "loo");
@@ -66,7 +79,8 @@ fn a_report_has_every_documented_key() {
     for name in ["popularity", "first-order-markov", "windowed-markov"] {
         assert!(report["baselines"][name]["ndcg@10"].is_number(), "no {name}");
     }
-    let summary: Value = serde_json::from_str(&fs::read_to_string(place.path("run/summary.json")).unwrap()).unwrap();
+    let summary: Value =
+        serde_json::from_str(&fs::read_to_string(place.path("run/summary.json")).unwrap()).unwrap();
     for key in ["steps", "tokens", "tokens_per_second", "peak_rss_bytes", "best", "seconds"] {
         assert!(!summary[key].is_null(), "no {key}");
     }
@@ -80,8 +94,16 @@ fn lists_hold_no_seen_item_no_duplicate_and_are_full() {
         let out = place.path("lists.csv");
         let model = place.text("run/model");
         let summary: Value = serde_json::from_str(&succeed([
-            "generate", "--model", &model, "--data", &place.text("data"), "--method", method, "--out",
-            out.to_str().unwrap(), "--json",
+            "generate",
+            "--model",
+            &model,
+            "--data",
+            &place.text("data"),
+            "--method",
+            method,
+            "--out",
+            out.to_str().unwrap(),
+            "--json",
         ]))
         .unwrap();
         assert_eq!(summary["lists"], histories.len());
@@ -104,8 +126,17 @@ fn lists_have_the_same_bytes_in_every_batch_and_run() {
         let lists = |name: &str, more: &[&str]| {
             let out = place.path(&format!("{name}.{extension}"));
             let (model, data) = (place.text("run/model"), place.text("data"));
-            let fixed =
-                ["generate", "--model", &model, "--data", &data, "--method", method, "--out", out.to_str().unwrap()];
+            let fixed = [
+                "generate",
+                "--model",
+                &model,
+                "--data",
+                &data,
+                "--method",
+                method,
+                "--out",
+                out.to_str().unwrap(),
+            ];
             succeed(fixed.iter().chain(more));
             fs::read(out).unwrap()
         };
@@ -135,7 +166,8 @@ fn deny_and_allow_lists_are_obeyed() {
     let data = place.text("data");
     let out = place.path("lists.csv");
     let generate = |more: &[&str]| {
-        let fixed = ["generate", "--model", &model, "--data", &data, "--keep-seen", "--out", out.to_str().unwrap()];
+        let fixed =
+            ["generate", "--model", &model, "--data", &data, "--keep-seen", "--out", out.to_str().unwrap()];
         succeed(fixed.iter().chain(more));
         rows(&out)
     };

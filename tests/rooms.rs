@@ -99,7 +99,7 @@ fn library_sources() -> Vec<(String, String)> {
     let crates = root().join("crates");
     files
         .into_iter()
-        .filter(|path| !path.file_stem().is_some_and(|stem| stem == "tests" || stem == "test_support"))
+        .filter(|path| !path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing"))
         .map(|path| {
             let name = path.strip_prefix(&crates).unwrap().to_string_lossy().replace('\\', "/");
             let text = without_tests(&path);
@@ -120,7 +120,14 @@ fn only_the_kernels_hold_unsafe_code() {
 #[test]
 fn chance_is_drawn_in_its_own_rooms_only() {
     let rooms = [
-        "chance.rs", "batch.rs", "synthetic", "init.rs", "items.rs", "dropout.rs", "negatives.rs", "protocol.rs",
+        "chance.rs",
+        "batch.rs",
+        "synthetic",
+        "init.rs",
+        "items.rs",
+        "dropout.rs",
+        "negatives.rs",
+        "protocol.rs",
         "bootstrap.rs",
     ];
     for (name, text) in library_sources() {

@@ -68,7 +68,8 @@ impl Place {
     /// Arguments of a training with the tiny config into the run folder `out`.
     pub(crate) fn train_arguments(&self, out: &str, more: &[&str]) -> Vec<String> {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/tiny.toml");
-        let mut arguments: Vec<String> = vec!["train".into(), "--config".into(), config.to_str().unwrap().into()];
+        let mut arguments: Vec<String> =
+            vec!["train".into(), "--config".into(), config.to_str().unwrap().into()];
         arguments.extend(["--data".into(), self.text("data"), "--out".into(), self.text(out)]);
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
         arguments
@@ -85,7 +86,8 @@ impl Place {
             fs::read_dir(&checkpoints).unwrap().map(|entry| entry.unwrap().path()).collect();
         folders.sort();
         let newest = folders.last().unwrap();
-        let mut files: Vec<PathBuf> = fs::read_dir(newest).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(newest).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
         files.sort();
         assert!(!files.is_empty(), "{} holds no tensors", newest.display());

@@ -78,7 +78,10 @@ fn fresh_folder(out: &Path) -> Result<PathBuf> {
     if out.exists() {
         let empty = out.is_dir() && fs::read_dir(out)?.next().is_none();
         if !mark.is_file() && !empty {
-            let what = format!("{} exists and was not made by the demo; name another folder with --out", out.display());
+            let what = format!(
+                "{} exists and was not made by the demo; name another folder with --out",
+                out.display()
+            );
             return Err(BadInput(what).into());
         }
         fs::remove_dir_all(out).with_context(|| format!("emptying {}", out.display()))?;
@@ -93,8 +96,13 @@ fn fresh_folder(out: &Path) -> Result<PathBuf> {
 fn measure(served: &Served, data: &Prepared, world: &World) -> Result<(Report, Metrics)> {
     let protocol: upnext_data::Protocol = served.manifest.protocol.parse()?;
     let split = protocol.split(&data.histories)?;
-    let asked =
-        Asked { histories: &data.histories, split: &split, part: Part::Test, items: data.catalog.len(), seed: 1 };
+    let asked = Asked {
+        histories: &data.histories,
+        split: &split,
+        part: Part::Test,
+        items: data.catalog.len(),
+        seed: 1,
+    };
     let report = evaluation::measure(served, &asked, true)?;
     let truth = Truth::new(world, data)?;
     let ranks: Vec<u32> =
@@ -116,8 +124,10 @@ impl<'a> Truth<'a> {
         let (all_items, all_users) = (world.catalog()?, world.histories()?);
         let users = data.histories.iter().map(|(user, _)| all_users.find_user(data.histories.user_key(user)));
         let items = (0..data.catalog.len() as u32).map(|id| all_items.find(data.catalog.key(ItemId(id))));
-        let users = users.collect::<Option<_>>().context("the prepared folder has users that the world lacks")?;
-        let items = items.collect::<Option<_>>().context("the prepared folder has items that the world lacks")?;
+        let users =
+            users.collect::<Option<_>>().context("the prepared folder has users that the world lacks")?;
+        let items =
+            items.collect::<Option<_>>().context("the prepared folder has items that the world lacks")?;
         Ok(Self { world, items, users })
     }
 
@@ -165,7 +175,8 @@ fn write_lists(generator: &Generator, data: &Prepared, path: &Path) -> Result<St
         }
         shown.push_str(&format!("\nuser {key}, watched last{:30}what to watch next\n", ""));
         let latest = history.items.iter().rev().map(|&item| evaluation::display(data, item));
-        let next = slate.items.iter().map(|place| generator.catalog().title(place.item).unwrap_or(&place.key));
+        let next =
+            slate.items.iter().map(|place| generator.catalog().title(place.item).unwrap_or(&place.key));
         for (past, next) in latest.zip(next) {
             shown.push_str(&format!("  {:<42}  {}\n", say::shorten(past, 42), say::shorten(next, 42)));
         }

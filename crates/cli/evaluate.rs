@@ -21,17 +21,21 @@ const BOOTSTRAP: u64 = 1;
 pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let served = upnext_model::folder::open(&args.model)
         .with_context(|| format!("opening model folder {}", args.model.display()))?;
-    let data = Prepared::open(&args.data).with_context(|| format!("opening prepared folder {}", args.data.display()))?;
+    let data = Prepared::open(&args.data)
+        .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
     check_same_data(&served, &data)?;
     let split = held_out(&served, &data, args.protocol.as_deref())?;
     let part = match args.split {
         SplitName::Test => Part::Test,
         SplitName::Validation => Part::Validation,
     };
-    let asked = Asked { histories: &data.histories, split: &split, part, items: data.catalog.len(), seed: BOOTSTRAP };
+    let asked =
+        Asked { histories: &data.histories, split: &split, part, items: data.catalog.len(), seed: BOOTSTRAP };
     if asked.questions().is_empty() {
         let protocol = split.protocol;
-        return Err(BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into());
+        return Err(
+            BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into()
+        );
     }
     if let Some(path) = &args.predictions {
         write_predictions(&served, &data, &asked, path)?;
@@ -60,7 +64,8 @@ pub(crate) fn measure(served: &Served, asked: &Asked<'_>, with_baselines: bool) 
     } else {
         Vec::new()
     };
-    let report = Report::measure(&ModelScorer::new(&served.network, &served.vectors), &rivals, asked, options);
+    let report =
+        Report::measure(&ModelScorer::new(&served.network, &served.vectors), &rivals, asked, options);
     bar.finish_and_clear();
     Ok(report?)
 }
@@ -86,7 +91,8 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
     let Some(id) = protocol else { return Ok(own_split) };
     let asked: Protocol = id.parse()?;
     let split = asked.split(&data.histories)?;
-    let trained_on = |question: &&upnext_data::Question| question.start < own_split.train[question.user.index()];
+    let trained_on =
+        |question: &&upnext_data::Question| question.start < own_split.train[question.user.index()];
     if let Some(question) = split.test.iter().chain(&split.validation).find(trained_on) {
         let user = data.histories.user_key(question.user);
         let what = format!(

@@ -1,11 +1,19 @@
 //! Which exit code an error deserves.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What was asked for cannot be done as asked: the caller has to change something.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadInput(pub(crate) String);
+
+impl BadInput {
+    /// A file that was named and cannot be read.
+    pub(crate) fn unreadable(path: &Path, source: &std::io::Error) -> Self {
+        Self(format!("{} cannot be read: {source}", path.display()))
+    }
+}
 
 /// Everything was done but for some of the users.
 pub(crate) const PARTLY: u8 = 3;

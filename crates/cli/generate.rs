@@ -20,8 +20,8 @@ const NAMED: usize = 10;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
-    let generator =
-        Generator::open(&args.model, options).with_context(|| format!("opening model folder {}", args.model.display()))?;
+    let generator = Generator::open(&args.model, options)
+        .with_context(|| format!("opening model folder {}", args.model.display()))?;
     let (catalog, histories) = histories(args)?;
     let asking = Asking {
         map: generator.item_map(&catalog),
@@ -32,7 +32,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let mut tally = Tally::default();
     let mut sink = RowSink::create(&args.out)?;
-    let bar = if say::is_watched() { ProgressBar::new(histories.users() as u64) } else { ProgressBar::hidden() };
+    let bar =
+        if say::is_watched() { ProgressBar::new(histories.users() as u64) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("lists {wide_bar} {pos}/{len} {per_sec} {eta} left")?);
     let users: Vec<UserId> = histories.iter().map(|(user, _)| user).collect();
     for batch in users.chunks(args.batch as usize) {
@@ -62,7 +63,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 /// The histories to continue, with the catalogue that their ids belong to.
 fn histories(args: &GenerateArgs) -> Result<(upnext_data::Catalog, Histories)> {
     if let Some(dir) = &args.data {
-        let data = Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))?;
+        let data =
+            Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))?;
         return Ok((data.catalog, data.histories));
     }
     let events = args.histories.iter().cloned().collect();
@@ -74,8 +76,7 @@ fn histories(args: &GenerateArgs) -> Result<(upnext_data::Catalog, Histories)> {
 /// Item ids of a file, one a line; empty lines are passed over.
 fn keys(path: Option<&Path>) -> Result<Option<Vec<String>>> {
     let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| BadInput(format!("reading item ids from {}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|source| BadInput::unreadable(path, &source))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(Some(lines.map(str::to_owned).collect()))
 }
@@ -143,7 +144,8 @@ impl Tally {
     }
 
     fn report(&self, args: &GenerateArgs, rows: u64, seconds: f64) -> Result<()> {
-        let failures: Vec<String> = self.failures.iter().map(|(user, error)| format!("{user}: {error}")).collect();
+        let failures: Vec<String> =
+            self.failures.iter().map(|(user, error)| format!("{user}: {error}")).collect();
         if args.json {
             return say::json(&json!({
                 "lists": self.lists,
@@ -166,13 +168,22 @@ impl Tally {
         ));
         if self.short > 0 {
             let named = self.short_users.join(", ");
-            say::news(&format!("{} lists are short, too few items being eligible: {named}", say::count(self.short)));
+            say::news(&format!(
+                "{} lists are short, too few items being eligible: {named}",
+                say::count(self.short)
+            ));
         }
         if self.fallback > 0 {
-            say::news(&format!("{} lists are by popularity: no known item in the history", say::count(self.fallback)));
+            say::news(&format!(
+                "{} lists are by popularity: no known item in the history",
+                say::count(self.fallback)
+            ));
         }
         if self.skipped_events > 0 {
-            say::news(&format!("{} events of items unknown to the model were left out", say::count(self.skipped_events)));
+            say::news(&format!(
+                "{} events of items unknown to the model were left out",
+                say::count(self.skipped_events)
+            ));
         }
         for failure in &failures {
             say::news(&format!("no list for {failure}"));

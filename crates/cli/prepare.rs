@@ -30,7 +30,10 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
     if args.json {
         say::json(&as_json(&summary))?;
     } else {
-        say::news(&format!("next: upnext train --config configs/tiny.toml --data {} --out RUN", args.out.display()));
+        say::news(&format!(
+            "next: upnext train --config configs/tiny.toml --data {} --out RUN",
+            args.out.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,7 +82,10 @@ fn report(summary: &Summary, out: &Path, seconds: f64) {
         }
     }
     if summary.items_without_events > 0 {
-        say::news(&format!("{} rows of the item file have no event", say::count(summary.items_without_events)));
+        say::news(&format!(
+            "{} rows of the item file have no event",
+            say::count(summary.items_without_events)
+        ));
     }
     if summary.items_without_row > 0 {
         say::news(&format!("{} items have no row in the item file", say::count(summary.items_without_row)));

@@ -22,25 +22,29 @@ const NEWS: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let text = std::fs::read_to_string(&args.config)
-        .with_context(|| BadInput(format!("reading run config {}", args.config.display())))?;
+        .map_err(|source| BadInput::unreadable(&args.config, &source))?;
     let mut config = RunConfig::from_toml(&text, &args.config)?;
     for assignment in &args.set {
-        let (key, value) = assignment
-            .split_once('=')
-            .ok_or_else(|| BadInput(format!("--set {assignment}: expected KEY=VALUE, such as train.lr=3e-4")))?;
+        let (key, value) = assignment.split_once('=').ok_or_else(|| {
+            BadInput(format!("--set {assignment}: expected KEY=VALUE, such as train.lr=3e-4"))
+        })?;
         config.set(key.trim(), value.trim())?;
     }
     if let Some(seed) = args.seed {
         config.set("train.seed", &seed.to_string())?;
     }
-    let data = Prepared::open(&args.data).with_context(|| format!("opening prepared folder {}", args.data.display()))?;
+    let data = Prepared::open(&args.data)
+        .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
     let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
     stop_on_interrupt()?;
     let summary = train(&config, &data, &args.out, TrainOptions { stop: Some(&STOP), ..options })?;
     if args.json {
         say::json(&serde_json::to_value(&summary)?)?;
     } else if summary.ended == Ended::Asked {
-        say::news(&format!("interrupted; the same command with --resume goes on from step {}", summary.steps));
+        say::news(&format!(
+            "interrupted; the same command with --resume goes on from step {}",
+            summary.steps
+        ));
     } else {
         say::news(&format!(
             "next: upnext evaluate --model {} --data {}",
@@ -63,7 +67,12 @@ fn stop_on_interrupt() -> Result<()> {
 }
 
 /// Trains, drawing what the library reports, and says what came of it.
-pub(crate) fn train(config: &RunConfig, data: &Prepared, out: &Path, options: TrainOptions<'_>) -> Result<Summary> {
+pub(crate) fn train(
+    config: &RunConfig,
+    data: &Prepared,
+    out: &Path,
+    options: TrainOptions<'_>,
+) -> Result<Summary> {
     let mut drawing = Drawing::new()?;
     let summary = upnext_train::train(config, data, out, &options, &mut |event| drawing.show(event))
         .with_context(|| format!("training {}", out.display()));
@@ -75,7 +84,8 @@ pub(crate) fn train(config: &RunConfig, data: &Prepared, out: &Path, options: Tr
         Ended::Patience => "no better validation any more",
         Ended::Asked => "asked to stop",
     };
-    let memory = summary.peak_rss_bytes.map(|bytes| format!(", {} at most", HumanBytes(bytes))).unwrap_or_default();
+    let memory =
+        summary.peak_rss_bytes.map(|bytes| format!(", {} at most", HumanBytes(bytes))).unwrap_or_default();
     say::news(&format!(
         "{why}: {} steps in {}, {} tokens/s{memory}",
         say::count(summary.steps),
@@ -83,7 +93,11 @@ pub(crate) fn train(config: &RunConfig, data: &Prepared, out: &Path, options: Tr
         say::count(summary.tokens_per_second as u64)
     ));
     if let Some(best) = &summary.best {
-        say::news(&format!("best validation ndcg@10 {:.4} at step {}", best.ndcg_10(), say::count(best.step)));
+        say::news(&format!(
+            "best validation ndcg@10 {:.4} at step {}",
+            best.ndcg_10(),
+            say::count(best.step)
+        ));
     }
     Ok(summary)
 }
@@ -138,13 +152,19 @@ impl Drawing {
             Event::Validated { step, epoch, ndcg_10, best, seconds, .. } => {
                 self.last_news = Instant::now();
                 let mark = if *best { " (best so far)" } else { "" };
-                self.line(&format!("epoch {epoch}, step {step}: validation ndcg@10 {ndcg_10:.4}{mark}, {seconds:.1} s"));
+                self.line(&format!(
+                    "epoch {epoch}, step {step}: validation ndcg@10 {ndcg_10:.4}{mark}, {seconds:.1} s"
+                ));
             }
             Event::Skipped { step, loss, in_a_row } => {
-                self.line(&format!("step {step} skipped: loss {loss} or a gradient is not finite ({in_a_row} in a row)"));
+                self.line(&format!(
+                    "step {step} skipped: loss {loss} or a gradient is not finite ({in_a_row} in a row)"
+                ));
             }
             Event::RolledBack { step, to_step, rollbacks } => {
-                self.line(&format!("step {step}: weights rolled back to step {to_step} (rollback {rollbacks})"));
+                self.line(&format!(
+                    "step {step}: weights rolled back to step {to_step} (rollback {rollbacks})"
+                ));
             }
             Event::Damaged { path, reason } => {
                 self.line(&format!("{} cannot be used ({reason}); falling back", path.display()));

@@ -44,7 +44,7 @@ impl RunFolder {
                 folder.same(config, data_hash)?;
                 return Ok(Self { found: true, ..folder });
             }
-            Ok(_) if options.overwrite => fs::remove_dir_all(path).map_err(Error::io("removing", path))?,
+            Ok(_) if options.overwrite => remove(path)?,
             Ok(_) => return Err(Error::Exists(path.to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("listing", path)(error)),
@@ -103,4 +103,17 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// Removes a run folder. It loses its name first, so that one that is half removed is never taken for something else.
+fn remove(path: &Path) -> Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".upnext-old");
+    let old = path.with_file_name(name);
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(Error::io("removing", &old))?;
+    }
+    fs::rename(path, &old).map_err(Error::io("renaming", path))?;
+    fs::remove_dir_all(&old).map_err(Error::io("removing", &old))
 }
