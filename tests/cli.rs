@@ -133,3 +133,33 @@ fn a_damaged_model_folder_is_named() {
     );
     assert!(error.contains("vectors.safetensors"), "{error}");
 }
+
+#[test]
+fn several_overrides_are_judged_together() {
+    let place = Place::prepared();
+    let sizes = ["--set", "model.width=8", "--set", "model.rank=8", "--set", "train.max_epochs=1"];
+    succeed(place.train_arguments("run", &sizes));
+}
+
+#[test]
+fn lists_never_replace_what_they_are_made_from() {
+    let place = Place::trained();
+    let events = place.text("events.csv");
+    let before = fs::read(&events).unwrap();
+    let error =
+        fail(2, ["generate", "--model", &place.text("run/model"), "--histories", &events, "--out", &events]);
+    assert!(error.contains("input"), "{error}");
+    assert_eq!(before, fs::read(&events).unwrap());
+}
+
+#[test]
+fn an_allow_file_without_a_known_item_is_refused() {
+    let place = Place::trained();
+    fs::write(place.path("allow.txt"), "nobody\n").unwrap();
+    let (model, data, out) = (place.text("run/model"), place.text("data"), place.text("lists.csv"));
+    let error = fail(
+        2,
+        ["generate", "--model", &model, "--data", &data, "--allow", &place.text("allow.txt"), "--out", &out],
+    );
+    assert!(error.contains("allow.txt"), "{error}");
+}

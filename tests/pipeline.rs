@@ -174,7 +174,7 @@ fn deny_and_allow_lists_are_obeyed() {
     let favourite = generate(&[])[0].item.clone();
     fs::write(place.path("deny.txt"), format!("{favourite}\n\nno such item\n")).unwrap();
     assert!(generate(&["--deny", &place.text("deny.txt")]).iter().all(|row| row.item != favourite));
-    fs::write(place.path("allow.txt"), &favourite).unwrap();
+    fs::write(place.path("allow.txt"), format!("\u{feff}{favourite}")).unwrap();
     let allowed = generate(&["--allow", &place.text("allow.txt")]);
     assert!(!allowed.is_empty() && allowed.iter().all(|row| row.item == favourite && row.rank == 1));
 }

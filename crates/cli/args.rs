@@ -63,6 +63,22 @@ pub(crate) struct PrepareArgs {
     /// Prepared folder to write.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// Let items of the item file that have no event join the catalogue (this changes every full ranking).
+    #[arg(long)]
+    pub(crate) all_items: bool,
+    /// Replace an existing folder.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How event files are read.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
     /// Column that holds the user [default: user_id].
     #[arg(long, value_name = "COLUMN", default_value = "user_id", hide_default_value = true)]
     pub(crate) user: String,
@@ -78,15 +94,6 @@ pub(crate) struct PrepareArgs {
     /// Skip and count up to N bad rows instead of stopping at the first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_bad_rows: u64,
-    /// Let items of the item file that have no event join the catalogue (this changes every full ranking).
-    #[arg(long)]
-    pub(crate) all_items: bool,
-    /// Replace an existing folder.
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// Print one JSON object on standard output and nothing else there.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -166,6 +173,8 @@ pub(crate) struct GenerateArgs {
     /// Event file whose histories are continued (user_id,item_id,timestamp; formats as in prepare).
     #[arg(long, value_name = "FILE")]
     pub(crate) histories: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
     /// Lists to write, .csv or .jsonl: user_id, rank, item_id, score. An existing file is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -176,7 +185,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "METHOD", default_value = "top-k")]
     pub(crate) method: MethodName,
     /// Beams kept by --method beam.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) width: u32,
     /// Let items of the history into the list.
     #[arg(long)]

@@ -15,7 +15,7 @@ impl BadInput {
     }
 }
 
-/// Everything was done but for some of the users.
+/// Part of the work was done: some users have no list, or a training was interrupted.
 pub(crate) const PARTLY: u8 = 3;
 
 /// 2 for bad input or usage, 1 for everything else.
@@ -41,6 +41,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NotARun(_)
                     | Error::Differs { .. }
                     | Error::DenseTable { .. }
+                    | Error::Memory { .. }
             )
         })
         || data.is_some()

@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use upnext_data::{Histories, Prepared, UserId};
+use upnext_data::{Catalog, Histories, Prepared, UserId};
 use upnext_generate::{Generator, ItemMap, Method, Options, Request, Threads};
-use upnext_tables::{PrepareOptions, RowSink};
+use upnext_tables::RowSink;
 
 use crate::args::{GenerateArgs, MethodName};
 use crate::failure::{BadInput, PARTLY};
+use crate::prepare::reading;
 use crate::say;
 
 /// Users named in the summary of short or failed lists.
@@ -20,13 +21,13 @@ const NAMED: usize = 10;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
-    let generator = Generator::open(&args.model, options)
-        .with_context(|| format!("opening model folder {}", args.model.display()))?;
+    refuse_own_inputs(args)?;
+    let generator = Generator::open(&args.model, options)?;
     let (catalog, histories) = histories(args)?;
     let asking = Asking {
         map: generator.item_map(&catalog),
-        deny: keys(args.deny.as_deref())?.unwrap_or_default(),
-        allow: keys(args.allow.as_deref())?,
+        deny: known_keys(args.deny.as_deref(), generator.catalog())?.unwrap_or_default(),
+        allow: known_keys(args.allow.as_deref(), generator.catalog())?,
         args,
     };
     let started = Instant::now();
@@ -61,24 +62,49 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 }
 
 /// The histories to continue, with the catalogue that their ids belong to.
-fn histories(args: &GenerateArgs) -> Result<(upnext_data::Catalog, Histories)> {
+fn histories(args: &GenerateArgs) -> Result<(Catalog, Histories)> {
     if let Some(dir) = &args.data {
         let data =
             Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))?;
         return Ok((data.catalog, data.histories));
     }
-    let events = args.histories.iter().cloned().collect();
-    let options = PrepareOptions { events, ..PrepareOptions::default() };
+    let options = reading(args.histories.iter().cloned().collect(), &args.input);
     let (catalog, histories) = upnext_tables::read(&options, &mut |_| {})?;
     Ok((catalog, histories))
 }
 
-/// Item ids of a file, one a line; empty lines are passed over.
-fn keys(path: Option<&Path>) -> Result<Option<Vec<String>>> {
+/// A file that lists are made from is not replaced by them.
+fn refuse_own_inputs(args: &GenerateArgs) -> Result<()> {
+    let Ok(out) = args.out.canonicalize() else { return Ok(()) };
+    let mut inputs = [&args.histories, &args.deny, &args.allow].into_iter().flatten();
+    match inputs.find(|input| input.canonicalize().is_ok_and(|input| input == out)) {
+        Some(input) => {
+            let what = format!("--out {} is also read as input; name another file", input.display());
+            Err(BadInput(what).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Those item ids of a file, one a line, that the model knows; the others are counted aloud.
+fn known_keys(path: Option<&Path>, catalog: &Catalog) -> Result<Option<Vec<String>>> {
     let Some(path) = path else { return Ok(None) };
     let text = std::fs::read_to_string(path).map_err(|source| BadInput::unreadable(path, &source))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(Some(lines.map(str::to_owned).collect()))
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+    let (mut known, unknown): (Vec<&str>, Vec<&str>) = lines.partition(|key| catalog.find(key).is_some());
+    known.sort_unstable();
+    known.dedup();
+    if let Some(first) = unknown.first() {
+        let (path, first) = (path.display(), say::shorten(first, 40));
+        say::news(&format!(
+            "{path}: {} ids are not the model's, {first:?} the first",
+            say::count(unknown.len())
+        ));
+        if known.is_empty() {
+            return Err(BadInput(format!("{path}: no line is the id of an item that the model knows")).into());
+        }
+    }
+    Ok(Some(known.into_iter().map(str::to_owned).collect()))
 }
 
 /// What every request of the job has in common.

@@ -1,6 +1,6 @@
 //! `upnext prepare`: event and item files to a prepared folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,22 +9,15 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 use upnext_tables::{Columns, Format, PrepareOptions, Progress, Summary};
 
-use crate::args::{InputFormat, PrepareArgs};
+use crate::args::{InputArgs, InputFormat, PrepareArgs};
 use crate::say;
 
 pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
     let options = PrepareOptions {
-        events: args.events.clone(),
         items: args.items.clone(),
-        columns: Columns { user: args.user.clone(), item: args.item.clone(), time: args.time.clone() },
-        format: args.format.map(|format| match format {
-            InputFormat::Csv => Format::Csv,
-            InputFormat::Tsv => Format::Tsv,
-            InputFormat::Sasrec => Format::Sasrec,
-        }),
-        max_bad_rows: args.max_bad_rows,
         all_items: args.all_items,
         overwrite: args.overwrite,
+        ..reading(args.events.clone(), &args.input)
     };
     let summary = prepare(&options, &args.out)?;
     if args.json {
@@ -36,6 +29,21 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How event files are to be read.
+pub(crate) fn reading(events: Vec<PathBuf>, args: &InputArgs) -> PrepareOptions {
+    PrepareOptions {
+        events,
+        columns: Columns { user: args.user.clone(), item: args.item.clone(), time: args.time.clone() },
+        format: args.format.map(|format| match format {
+            InputFormat::Csv => Format::Csv,
+            InputFormat::Tsv => Format::Tsv,
+            InputFormat::Sasrec => Format::Sasrec,
+        }),
+        max_bad_rows: args.max_bad_rows,
+        ..PrepareOptions::default()
+    }
 }
 
 /// Prepares with a progress bar where somebody watches, and says what came of it.

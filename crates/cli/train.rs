@@ -11,7 +11,7 @@ use upnext_data::Prepared;
 use upnext_train::{Ended, Event, RunConfig, Summary, TrainOptions};
 
 use crate::args::TrainArgs;
-use crate::failure::BadInput;
+use crate::failure::{BadInput, PARTLY};
 use crate::say;
 
 /// Set by the first interrupt; the second ends the process.
@@ -24,15 +24,16 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let text = std::fs::read_to_string(&args.config)
         .map_err(|source| BadInput::unreadable(&args.config, &source))?;
     let mut config = RunConfig::from_toml(&text, &args.config)?;
+    let mut overrides = Vec::with_capacity(args.set.len() + 1);
     for assignment in &args.set {
         let (key, value) = assignment.split_once('=').ok_or_else(|| {
             BadInput(format!("--set {assignment}: expected KEY=VALUE, such as train.lr=3e-4"))
         })?;
-        config.set(key.trim(), value.trim())?;
+        overrides.push((key.trim(), value.trim()));
     }
-    if let Some(seed) = args.seed {
-        config.set("train.seed", &seed.to_string())?;
-    }
+    let seed = args.seed.map(|seed| seed.to_string());
+    overrides.extend(seed.iter().map(|seed| ("train.seed", seed.as_str())));
+    config.set_all(&overrides)?;
     let data = Prepared::open(&args.data)
         .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
     let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
@@ -52,10 +53,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
             args.data.display()
         ));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if summary.ended == Ended::Asked { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
 }
 
-/// The first interrupt or termination lets the run end in order; the second ends the process at once.
+/// The first interrupt lets the run end in order; the second ends the process at once.
 fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::SeqCst) {
@@ -134,8 +135,13 @@ impl Drawing {
                     say::count(*questions),
                     HumanBytes(memory.total())
                 ));
-                if let Some(step) = resumed {
-                    self.line(&format!("resumed at step {}", say::count(*step)));
+                match resumed {
+                    Some(0) => self.line("nothing to resume: starting at step 0"),
+                    Some(step) => self.line(&format!("resumed at step {}", say::count(*step))),
+                    None => {}
+                }
+                if *questions == 0 {
+                    self.line("the protocol asks no validation question of these histories: no model is better than another");
                 }
             }
             Event::Step { step, epoch, loss, tokens_per_second, .. } => {
