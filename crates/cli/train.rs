@@ -173,7 +173,7 @@ impl Drawing {
                 ));
             }
             Event::Damaged { path, reason } => {
-                self.line(&format!("{} cannot be used ({reason}); falling back", path.display()));
+                self.line(&format!("{} is damaged ({reason}); going on with what is left", path.display()));
             }
             _ => {}
         }

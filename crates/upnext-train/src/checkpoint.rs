@@ -19,7 +19,7 @@ use crate::state::State;
 use crate::{Error, Result};
 
 /// The folder of checkpoints in a run folder.
-const FOLDER: &str = "checkpoints";
+pub(crate) const FOLDER: &str = "checkpoints";
 const TENSORS: &str = "state.safetensors";
 const MANIFEST: &str = "manifest.json";
 /// Version of the format.
@@ -62,22 +62,28 @@ struct Body {
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     origin: Origin,
+    /// Steps whose checkpoints could not be used; they go once a new one is on the disk.
+    refused: Vec<u64>,
 }
 
 impl Checkpoints {
     /// The checkpoints of the run in folder `run`, made from `origin`.
     pub(crate) fn new(run: &Path, origin: Origin) -> Self {
-        Self { folder: run.join(FOLDER), origin }
+        Self { folder: run.join(FOLDER), origin, refused: Vec::new() }
     }
 
     /// The folder of the checkpoint of a step.
     pub(crate) fn path(&self, step: u64) -> PathBuf {
-        self.folder.join(format!("step-{step:09}"))
+        self.folder.join(name_of(step))
     }
 
     /// Writes a checkpoint, whole or not at all, and removes those that are no longer needed.
-    pub(crate) fn write(&self, state: &State, model: &Model, adam: &Adam) -> Result<PathBuf> {
+    pub(crate) fn write(&mut self, state: &State, model: &Model, adam: &Adam) -> Result<PathBuf> {
         let path = self.path(state.step);
+        if path.is_dir() && !path.join(MANIFEST).exists() {
+            // One that lost its manifest is of no use to anybody, and would not give way by itself.
+            fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
+        }
         write_folder(&path, true, |folder| {
             let tensors = write(&folder.join(TENSORS), model, adam)?;
             let (state, origin) = (state.clone(), self.origin.clone());
@@ -90,17 +96,30 @@ impl Checkpoints {
         Ok(path)
     }
 
+    /// Notes that the checkpoint of a step could not be used: [`Self::write`] removes it.
+    pub(crate) fn refuse(&mut self, step: u64) {
+        self.refused.push(step);
+    }
+
     /// Removes all but the newest and the one to roll back to.
-    fn prune(&self, state: &State) -> Result<()> {
-        let steps = self.steps()?;
-        for &step in steps.iter().skip(KEPT).filter(|&&step| Some(step) != state.milestone) {
-            let path = self.path(step);
-            fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
+    ///
+    /// The one just written counts as the newest: a run goes on from the newest that can be used, so whatever has a
+    /// later step was refused.
+    fn prune(&mut self, state: &State) -> Result<()> {
+        let mut kept = 0;
+        for step in self.steps()? {
+            let refused = step > state.step || step < state.step && self.refused.contains(&step);
+            kept += usize::from(!refused);
+            if refused || kept > KEPT && Some(step) != state.milestone {
+                let path = self.path(step);
+                fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
+            }
         }
+        self.refused.clear();
         Ok(())
     }
 
-    /// The steps of all checkpoints, the newest first.
+    /// The steps of all checkpoints, the newest first. What is no folder named as [`Self::path`] does is left alone.
     pub(crate) fn steps(&self) -> Result<Vec<u64>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -109,9 +128,9 @@ impl Checkpoints {
         };
         let mut steps = Vec::new();
         for entry in entries {
-            let name = entry.map_err(Error::io("listing", &self.folder))?.file_name();
-            let step: Option<u64> = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
-            steps.extend(step);
+            let entry = entry.map_err(Error::io("listing", &self.folder))?;
+            let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            steps.extend(entry.file_name().to_str().and_then(step_of).filter(|_| folder));
         }
         steps.sort_unstable_by(|a, b| b.cmp(a));
         Ok(steps)
@@ -123,7 +142,7 @@ impl Checkpoints {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let left = name.to_str().and_then(|name| name.strip_prefix('.')?.split_once('.'));
-            if let Some((checkpoint, _)) = left {
+            if let Some((checkpoint, _)) = left.filter(|(checkpoint, _)| step_of(checkpoint).is_some()) {
                 sealed::recover(&self.folder.join(checkpoint))?;
             }
         }
@@ -146,6 +165,17 @@ impl Checkpoints {
         adam.updates = body.updates;
         Ok(body.state)
     }
+}
+
+/// The name of the checkpoint of a step.
+fn name_of(step: u64) -> String {
+    format!("step-{step:09}")
+}
+
+/// The step of a checkpoint with this name, if it is one that [`name_of`] gives.
+fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (name_of(step) == name).then_some(step)
 }
 
 /// A checkpoint's manifest, byte for byte what was written.

@@ -27,7 +27,8 @@ pub enum Event {
         max_steps: u64,
         /// Epochs that the run may take at most.
         max_epochs: u64,
-        /// Steps done before, when the run was resumed from a checkpoint.
+        /// Steps done before, when the call asked to resume: 0 when no checkpoint could be used, so that the run begins
+        /// anew. None when it did not ask.
         resumed: Option<u64>,
         /// Memory that the run will need.
         memory: Estimate,
@@ -91,9 +92,10 @@ pub enum Event {
         /// Rollbacks of the run so far.
         rollbacks: u32,
     },
-    /// A checkpoint could not be used; an older one, or the start, takes its place.
+    /// A checkpoint could not be used, and an older one, or the start, takes its place; or `metrics.jsonl` lacks lines
+    /// of a resumed run, which goes on with those that are left.
     Damaged {
-        /// Its folder.
+        /// The checkpoint's folder, or the log.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -17,7 +17,7 @@ pub enum Every {
 pub struct TrainOptions<'a> {
     /// Go on from the newest valid checkpoint of the run folder, or from the start when there is none.
     pub resume: bool,
-    /// Replace an existing run folder.
+    /// Replace an existing run: the files that runs make go, all else in its folder stays.
     pub overwrite: bool,
     /// Set to end the run after the step at hand, as `resume` can go on from.
     pub stop: Option<&'a AtomicBool>,

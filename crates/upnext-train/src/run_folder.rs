@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use upnext_data::sealed;
 
 use crate::log::{Log, METRICS};
-use crate::{Error, Result, RunConfig, TrainOptions};
+use crate::{Error, Result, RunConfig, TrainOptions, checkpoint};
 
 const CONFIG: &str = "config.toml";
 const SUMMARY: &str = "summary.json";
+const MODEL: &str = "model";
 
 /// A run folder that is ready for a run.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl RunFolder {
                 folder.same(config, data_hash)?;
                 return Ok(Self { found: true, ..folder });
             }
-            Ok(_) if options.overwrite => remove(path)?,
+            Ok(_) if options.overwrite => folder.clear()?,
             Ok(_) => return Err(Error::Exists(path.to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("listing", path)(error)),
@@ -75,12 +76,33 @@ impl RunFolder {
 
     /// Where the best model goes.
     pub(crate) fn model(&self) -> PathBuf {
-        self.path.join("model")
+        self.path.join(MODEL)
     }
 
     /// Clears what a crash left beside the best model; says whether there is one.
     pub(crate) fn recover_model(&self) -> Result<bool> {
         Ok(sealed::recover(&self.model())?)
+    }
+
+    /// Removes what a run made, but nothing else that somebody keeps in the folder.
+    ///
+    /// `config.toml` stays until the new one takes its place: it marks the folder as a run's, so that one that is half
+    /// cleared can be overwritten again. Checkpoints go first, since the rest without them is a run yet to begin.
+    fn clear(&self) -> Result<()> {
+        // What a crash left beside the model goes, or becomes the model, which goes.
+        sealed::recover(&self.model())?;
+        let copy = format!("{SUMMARY}.new");
+        for name in [checkpoint::FOLDER, MODEL, SUMMARY, copy.as_str(), METRICS] {
+            let path = self.path.join(name);
+            let removed = match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+                Ok(_) => fs::remove_file(&path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            removed.map_err(Error::io("removing", &path))?;
+        }
+        Ok(())
     }
 
     /// Writes `summary.json`.
@@ -103,17 +125,4 @@ impl RunFolder {
         }
         Ok(())
     }
-}
-
-/// Removes a run folder. It loses its name first, so that one that is half removed is never taken for something else.
-fn remove(path: &Path) -> Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".upnext-old");
-    let old = path.with_file_name(name);
-    if old.exists() {
-        fs::remove_dir_all(&old).map_err(Error::io("removing", &old))?;
-    }
-    fs::rename(path, &old).map_err(Error::io("renaming", path))?;
-    fs::remove_dir_all(&old).map_err(Error::io("removing", &old))
 }

@@ -65,14 +65,18 @@ pub(crate) fn train_watched(
     let data_hash = data.manifest.data_hash();
     let run = RunFolder::open(out, config, &data_hash, options)?;
     let origin = Origin { config: config.to_toml()?, data_hash };
-    let checkpoints = Checkpoints::new(out, origin);
-    let (learner, state, resumed) = start(config, items, &run, &checkpoints, events)?;
+    let mut checkpoints = Checkpoints::new(out, origin);
+    let (learner, state) = start(config, items, &run, &mut checkpoints, events)?;
+    let (log, damage) = Log::open(out, state.log_bytes)?;
+    if let Some(reason) = damage {
+        events(&Event::Damaged { path: log.path().to_owned(), reason });
+    }
     let mut trainer = Trainer {
         config,
         data,
         questions: &split.validation,
         counts: &counts,
-        log: Log::open(out, state.log_bytes)?,
+        log,
         clock: Clock::new(state.seconds, state.stepping),
         run,
         checkpoints,
@@ -92,7 +96,7 @@ pub(crate) fn train_watched(
         steps_per_epoch,
         max_steps,
         max_epochs: config.train.max_epochs,
-        resumed,
+        resumed: options.resume.then_some(trainer.state.step),
         memory: need,
     };
     trainer.started(&started)?;
@@ -111,12 +115,12 @@ fn start(
     config: &RunConfig,
     items: usize,
     run: &RunFolder,
-    checkpoints: &Checkpoints,
+    checkpoints: &mut Checkpoints,
     events: &mut dyn FnMut(&Event),
-) -> Result<(Learner, State, Option<u64>)> {
+) -> Result<(Learner, State)> {
     let mut learner = fresh(config, items)?;
     if !run.found {
-        return Ok((learner, State::default(), None));
+        return Ok((learner, State::default()));
     }
     checkpoints.recover()?;
     let has_model = run.recover_model()?;
@@ -125,15 +129,16 @@ fn start(
             Ok(mut state) => {
                 // A best model that is gone is found again by the next validation.
                 state.best = state.best.filter(|_| has_model);
-                return Ok((learner, state, Some(step)));
+                return Ok((learner, state));
             }
             Err(error) => {
                 events(&Event::Damaged { path: checkpoints.path(step), reason: chain(&error) });
+                checkpoints.refuse(step);
                 learner = fresh(config, items)?;
             }
         }
     }
-    Ok((learner, State::default(), None))
+    Ok((learner, State::default()))
 }
 
 /// A model and moments before the first step.

@@ -26,6 +26,8 @@ pub struct WorldConfig {
     pub new: f64,
     /// Exponent of Zipf's law over franchises and single titles.
     pub zipf: f64,
+    /// How many times more popular a franchise is than a single title of the same rank.
+    pub pull: f64,
     /// Favourite shelves (genre × era) of a viewer at any time.
     pub favourites: usize,
     /// How many times a title of a favourite shelf is likelier than another of the same popularity.
@@ -59,7 +61,8 @@ impl WorldConfig {
             events: (30, 80),
             days: 1_095,
             new: 0.35,
-            zipf: 0.9,
+            zipf: 0.6,
+            pull: 3.0,
             favourites: 2,
             devotion: 80.0,
             drift: 0.03,
@@ -118,7 +121,7 @@ impl WorldConfig {
                 return refuse(field, "be from 0 to 1");
             }
         }
-        for (field, value) in [("rest", self.rest), ("fresh_days", self.fresh_days)] {
+        for (field, value) in [("rest", self.rest), ("fresh_days", self.fresh_days), ("pull", self.pull)] {
             if !positive(value) {
                 return refuse(field, "be a positive number");
             }

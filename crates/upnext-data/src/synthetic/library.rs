@@ -137,7 +137,8 @@ fn draw_work(
         part,
     });
     let items = items.collect();
-    let appeal = (rank as f64).powf(-config.zipf);
+    let pull = if ids.len() > 1 { config.pull } else { 1.0 };
+    let appeal = pull * (rank as f64).powf(-config.zipf);
     (Work { genres: [genre, second], era, appeal, parts: ids.to_vec(), binge }, items)
 }
 

@@ -42,9 +42,9 @@ pub(super) struct Trainer<'a> {
 impl Trainer<'_> {
     /// Reports that everything is set up.
     pub(super) fn started(&mut self, event: &Event) -> Result<()> {
-        if let Event::Started { parameters, steps_per_epoch, resumed, memory, .. } = event {
+        if let Event::Started { parameters, steps_per_epoch, memory, .. } = event {
             self.log.append(&json!({
-                "event": if resumed.is_some() { "resumed" } else { "started" },
+                "event": if self.state.log_bytes > 0 { "resumed" } else { "started" },
                 "data_hash": self.data.manifest.data_hash(),
                 "protocol": self.config.train.protocol,
                 "step": self.state.step,

@@ -1,6 +1,7 @@
 //! Whole runs on a tiny world: what they write, and that nothing but configuration and data moves their weights.
 
 mod guard;
+mod repair;
 mod resume;
 
 use std::collections::BTreeMap;
