@@ -51,7 +51,10 @@ mod tests {
     fn rows_are_cut_into_at_most_sixteen_lanes_of_whole_chunks() {
         for rows in [1, 256, 257, 4096, 4097, 100_000] {
             let lane = lane_rows(rows);
-            assert!(lane.is_multiple_of(CHUNK_ROWS) && rows.div_ceil(lane) <= LANES, "{rows} rows, {lane} a lane");
+            assert!(
+                lane.is_multiple_of(CHUNK_ROWS) && rows.div_ceil(lane) <= LANES,
+                "{rows} rows, {lane} a lane"
+            );
         }
     }
 
