@@ -204,6 +204,6 @@ fn the_demo_world_leaves_room_between_windowed_markov_and_the_truth() {
     let truth = ndcg(&world, |user, input| world.next_log_probs(user, input.len()));
     let (markov, popular) = (ndcg(&world, windowed_markov(&world)), ndcg(&world, |_, _| popularity.clone()));
     println!("NDCG@10: truth {truth:.4}, windowed Markov {markov:.4}, popularity {popular:.4}");
-    assert!(truth > 2.5 * markov, "{truth} {markov}");
-    assert!(markov > 1.3 * popular, "{markov} {popular}");
+    assert!(truth > 2.0 * markov, "{truth} {markov}");
+    assert!(markov > 2.0 * popular, "{markov} {popular}");
 }
