@@ -11,7 +11,7 @@ use upnext_model::ops::sums::tree;
 
 use crate::sampled_softmax::dot;
 
-/// Items of a block when nobody says otherwise: its logits for [`BLOCK_ROWS`] rows are 512 KiB.
+/// Items of a block when nobody says otherwise: its logits for `BLOCK_ROWS` rows are 512 KiB.
 pub const BLOCK_ITEMS: usize = 1024;
 /// Rows whose logits are computed together.
 const BLOCK_ROWS: usize = 128;

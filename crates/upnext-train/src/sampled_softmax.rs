@@ -1,6 +1,6 @@
 //! Softmax of each true next item against negatives that the whole batch shares.
 //!
-//! [`reference`] is candle's own operations and holds `(n, k)` logits. [`run`] is one fused op on the CPU: blocks of
+//! [`reference()`] is candle's own operations and holds `(n, k)` logits. [`run`] is one fused op on the CPU: blocks of
 //! rows that stay in cache, no `(n, k)` tensor, both gradients computed in the forward pass. [`crate::correction`] says
 //! what the numbers in [`Candidates`] mean. Letters: n tokens, k distinct negatives, c = 1 + k candidates, r rank,
 //! u distinct rows.
@@ -67,7 +67,7 @@ pub fn reference(h_nr: &Tensor, rows_ur: &Tensor, candidates: &Candidates) -> Re
 /// The same, fused; on the CPU alone.
 ///
 /// # Errors
-/// As [`reference`].
+/// As [`reference()`].
 pub fn run(h_nr: &Tensor, rows_ur: &Tensor, candidates: Arc<Candidates>) -> Result<Tensor> {
     candidates.check(h_nr.dims2()?.0, rows_ur.dims2()?.0)?;
     let op = SampledSoftmax { candidates, gradients: Mutex::new(None) };
