@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use upnext_tables::{Format, TimeUnit};
 
 /// A generative sequential recommender: histories in, next-item lists out.
 #[derive(Debug, Parser)]
@@ -54,7 +55,8 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PrepareArgs {
-    /// Event files: CSV, TSV or SASRec text, plain or .zst, in the order in which ties are kept.
+    /// Event files, folders or patterns, in the order in which ties are kept: CSV, TSV, JSONL, MovieLens .dat, RecBole
+    /// .inter or SASRec text, plain or .gz, .zst, .xz.
     #[arg(required = true, value_name = "EVENTS")]
     pub(crate) events: Vec<PathBuf>,
     /// Item file with display columns (title, genres, …).
@@ -79,28 +81,24 @@ pub(crate) struct PrepareArgs {
 /// How event files are read.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Column that holds the user [default: user_id].
-    #[arg(long, value_name = "COLUMN", default_value = "user_id", hide_default_value = true)]
-    pub(crate) user: String,
-    /// Column that holds the item [default: item_id].
-    #[arg(long, value_name = "COLUMN", default_value = "item_id", hide_default_value = true)]
-    pub(crate) item: String,
-    /// Column that holds the time [default: timestamp].
-    #[arg(long, value_name = "COLUMN", default_value = "timestamp", hide_default_value = true)]
-    pub(crate) time: String,
-    /// Read every event file as this format instead of recognising it.
+    /// Column that holds the user [default: by its name: user_id, userId, …].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) user: Option<String>,
+    /// Column that holds the item [default: by its name: item_id, movieId, …].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) item: Option<String>,
+    /// Column that holds the time [default: by its name: timestamp, date, …].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// Read every event file as this format instead of recognising it: csv, tsv, jsonl, movielens, recbole or sasrec.
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<InputFormat>,
+    pub(crate) format: Option<Format>,
+    /// Unit of the times: seconds, milliseconds, microseconds, nanoseconds or dates [default: recognised].
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) time_unit: Option<TimeUnit>,
     /// Skip and count up to N bad rows instead of stopping at the first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_bad_rows: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InputFormat {
-    Csv,
-    Tsv,
-    Sasrec,
 }
 
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
-use upnext_tables::{Columns, Format, PrepareOptions, Progress, Summary};
+use upnext_tables::{Columns, PrepareOptions, Progress, Summary};
 
-use crate::args::{InputArgs, InputFormat, PrepareArgs};
+use crate::args::{InputArgs, PrepareArgs};
 use crate::say;
 
 pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
@@ -36,11 +36,8 @@ pub(crate) fn reading(events: Vec<PathBuf>, args: &InputArgs) -> PrepareOptions 
     PrepareOptions {
         events,
         columns: Columns { user: args.user.clone(), item: args.item.clone(), time: args.time.clone() },
-        format: args.format.map(|format| match format {
-            InputFormat::Csv => Format::Csv,
-            InputFormat::Tsv => Format::Tsv,
-            InputFormat::Sasrec => Format::Sasrec,
-        }),
+        format: args.format,
+        time_unit: args.time_unit,
         max_bad_rows: args.max_bad_rows,
         ..PrepareOptions::default()
     }

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Place, Problem, Result};
 use crate::fields;
 use crate::lines::{Lines, ROW_LIMIT};
 use crate::source::Text;
-
-/// Column names that an error shows.
-const SHOWN_COLUMNS: usize = 20;
+use crate::table::{Rows, Table, Value};
 
 /// A file with a header, read row by row.
 pub(crate) struct Delimited {
@@ -19,6 +17,7 @@ pub(crate) struct Delimited {
     record: ByteRecord,
     header: Vec<String>,
     header_line: u64,
+    wanted: Vec<usize>,
 }
 
 impl Delimited {
@@ -30,8 +29,15 @@ impl Delimited {
             .flexible(true)
             .from_reader(Lines::new(text));
         let record = ByteRecord::new();
-        let mut file = Self { path: path.into(), reader, record, header: Vec::new(), header_line: 0 };
-        let Some(line) = file.advance()? else {
+        let mut file = Self {
+            path: path.into(),
+            reader,
+            record,
+            header: Vec::new(),
+            header_line: 0,
+            wanted: Vec::new(),
+        };
+        let Some(line) = file.next()? else {
             return Err(Error::Empty { path: path.into() });
         };
         file.header_line = line;
@@ -42,49 +48,26 @@ impl Delimited {
         Ok(file)
     }
 
-    /// Names of the columns.
-    pub(crate) fn header(&self) -> &[String] {
-        &self.header
-    }
-
-    /// Index of the column `name`, which must stand in the header exactly once; `flag` maps it to another.
-    pub(crate) fn column(&self, name: &str, flag: &'static str) -> Result<usize> {
-        let mut found = self.header.iter().enumerate().filter(|(_, column)| *column == name);
-        match (found.next(), found.next()) {
-            (Some((index, _)), None) => Ok(index),
-            (Some(_), Some(_)) => Err(self.in_header(Problem::DuplicateColumn { name: name.into() })),
-            (None, _) => Err(Error::MissingColumn {
-                path: self.path.clone(),
-                line: self.header_line,
-                column: name.into(),
-                found: self.shown_columns(),
-                flag,
-            }),
+    /// Takes the types off the names: `user_id:token` is the column `user_id`.
+    pub(crate) fn without_types(mut self) -> Self {
+        for name in &mut self.header {
+            name.truncate(name.rfind(':').unwrap_or(name.len()));
         }
+        self
     }
 
-    fn shown_columns(&self) -> Vec<String> {
-        let shown = self.header.iter().take(SHOWN_COLUMNS);
-        let mut shown: Vec<_> = shown.map(|name| format!("{:?}", fields::shorten(name.as_bytes()))).collect();
-        if self.header.len() > SHOWN_COLUMNS {
-            shown.push(format!("and {} more", self.header.len() - SHOWN_COLUMNS));
-        }
-        shown
-    }
-
-    /// The error of a header with this problem.
-    pub(crate) fn in_header(&self, problem: Problem) -> Error {
-        Error::Header { path: self.path.clone(), line: self.header_line, problem }
+    fn in_header(&self, problem: Problem) -> Error {
+        Error::Header { path: self.path.clone(), place: Place::Line(self.header_line), problem }
     }
 
     /// Goes to the next row and returns the line on which it begins; `None` behind the last one.
     /// Empty lines are passed over.
-    pub(crate) fn advance(&mut self) -> Result<Option<u64>> {
+    fn next(&mut self) -> Result<Option<u64>> {
         self.reader.get_mut().begin_row();
         let outcome = self.reader.read_byte_record(&mut self.record);
         let lines = self.reader.get_ref();
         let line_ends = self.record.as_slice().iter().filter(|&&b| b == b'\n').count() as u64;
-        let row = |line, problem| Error::Row { path: self.path.clone(), line, problem };
+        let row = |line, problem| Error::Row { path: self.path.clone(), place: Place::Line(line), problem };
         match outcome {
             Ok(false) => Ok(None),
             // Only an open quote lets a row reach the end of the text, its last line end included.
@@ -94,15 +77,35 @@ impl Delimited {
             Err(error) => Err(Error::Read { path: self.path.clone(), source: error.into() }),
         }
     }
+}
+
+impl Table for Delimited {
+    fn columns(&self) -> &[String] {
+        &self.header
+    }
+
+    fn header(&self) -> Place {
+        Place::Line(self.header_line)
+    }
+
+    fn select(mut self: Box<Self>, wanted: &[usize]) -> Result<Box<dyn Rows>> {
+        self.wanted = wanted.to_vec();
+        Ok(self)
+    }
+}
+
+impl Rows for Delimited {
+    fn advance(&mut self) -> Result<Option<Place>> {
+        Ok(self.next()?.map(Place::Line))
+    }
 
     /// Whether the row has as many fields as the header.
-    pub(crate) fn check_count(&self) -> std::result::Result<(), Problem> {
+    fn check(&self) -> std::result::Result<(), Problem> {
         let (found, expected) = (self.record.len(), self.header.len());
         if found == expected { Ok(()) } else { Err(Problem::FieldCount { found, expected }) }
     }
 
-    /// Field `index` of the row; empty where the row has fewer.
-    pub(crate) fn field(&self, index: usize) -> &[u8] {
-        self.record.get(index).unwrap_or_default()
+    fn value(&self, index: usize) -> Value<'_> {
+        Value::Text(self.record.get(self.wanted[index]).unwrap_or_default())
     }
 }

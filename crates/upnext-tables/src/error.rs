@@ -5,6 +5,28 @@ use std::path::PathBuf;
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Where in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of text, from 1.
+    Line(u64),
+    /// A row of a file without lines, from 1.
+    Row(u64),
+    /// The names and types of the columns.
+    Schema,
+}
+
+impl std::fmt::Display for Place {
+    /// What follows the file's name: `:12`, `: row 12` or nothing.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(line) => write!(out, ":{line}"),
+            Self::Row(row) => write!(out, ": row {row}"),
+            Self::Schema => Ok(()),
+        }
+    }
+}
+
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,9 +43,29 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A folder stands where a file was expected.
-    #[error("{}: is a folder; name the files in it", path.display())]
+    #[error("{}: is a folder; name a file in it", path.display())]
     IsFolder {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A folder without a file that could be read.
+    #[error("{}: no file in this folder", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A pattern that is none, or that no file matches.
+    #[error("{}: {reason}", path.display())]
+    Pattern {
+        /// The pattern.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Fields between semicolons.
+    #[error("{}: fields are separated by semicolons; save it with commas or tabs", path.display())]
+    Semicolons {
+        /// The file.
         path: PathBuf,
     },
     /// The file has no byte at all, or only empty lines.
@@ -39,14 +81,22 @@ pub enum Error {
         path: PathBuf,
     },
     /// Neither the content nor the extension says what the file is.
-    #[error("{}: not recognised as CSV, TSV or SASRec text; say which with --format csv|tsv|sasrec", path.display())]
+    #[error("{}: not recognised as a table; say which it is with --format {}", path.display(), crate::format::Format::NAMES.join("|"))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// A format name that does not exist.
-    #[error("format {name:?} is not known; the formats are csv, tsv and sasrec")]
+    #[error("format {name:?} is not known; the formats are {}", crate::format::Format::NAMES.join(", "))]
     UnknownFormatName {
+        /// The name.
+        name: String,
+    },
+    /// A unit of times that does not exist.
+    #[error(
+        "time unit {name:?} is not known; the units are seconds, milliseconds, microseconds, nanoseconds and dates"
+    )]
+    UnknownTimeUnit {
         /// The name.
         name: String,
     },
@@ -57,18 +107,18 @@ pub enum Error {
         path: PathBuf,
     },
     /// An item file cannot be a list of `user item` lines.
-    #[error("{}: item files are CSV or TSV with a header, not SASRec text", path.display())]
+    #[error("{}: SASRec text has no items; name a file with a row an item", path.display())]
     ItemFormat {
         /// The file.
         path: PathBuf,
     },
     /// A column that is needed is not in the header.
-    #[error("{}:{line}: no column {column:?}; found {}; name the right one with {flag}", path.display(), found.join(", "))]
+    #[error("{}{place}: no column {column:?}; found {}; name the right one with {flag}", path.display(), found.join(", "))]
     MissingColumn {
         /// The file.
         path: PathBuf,
-        /// Line of the header.
-        line: u64,
+        /// Where the header stands.
+        place: Place,
         /// The column that was looked for.
         column: String,
         /// The columns there are, quoted, the first few of them.
@@ -77,22 +127,22 @@ pub enum Error {
         flag: &'static str,
     },
     /// A header that cannot be used.
-    #[error("{}:{line}: {problem}", path.display())]
+    #[error("{}{place}: {problem}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// Line of the header.
-        line: u64,
+        /// Where the header stands.
+        place: Place,
         /// What is wrong with it.
         problem: Problem,
     },
     /// A row that cannot be used.
-    #[error("{}:{line}: {problem}", path.display())]
+    #[error("{}{place}: {problem}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// Line on which the row begins, from 1.
-        line: u64,
+        /// Where the row begins.
+        place: Place,
         /// What is wrong with it.
         problem: Problem,
     },
@@ -105,12 +155,12 @@ pub enum Error {
         source: Box<Error>,
     },
     /// More users or items than a `u32` can number.
-    #[error("{}:{line}: more than 4,294,967,295 distinct {what}", path.display())]
+    #[error("{}{place}: more than 4,294,967,295 distinct {what}", path.display())]
     TooManyKeys {
         /// The file.
         path: PathBuf,
-        /// The row's line.
-        line: u64,
+        /// Where its row begins.
+        place: Place,
         /// Users or items.
         what: &'static str,
     },
@@ -199,8 +249,68 @@ pub enum Problem {
         /// The value, with the bad bytes replaced.
         value: String,
     },
-    /// A time that is no whole number.
-    #[error("column {column:?}: {value:?} is not a whole number; write times as Unix seconds")]
+    /// Not as many fields between `::` or tabs as the first line.
+    #[error("{found} fields where a line has {expected}")]
+    DatFieldCount {
+        /// Fields of the row.
+        found: usize,
+        /// Fields of a line.
+        expected: usize,
+    },
+    /// Nothing where a value is needed.
+    #[error("column {column:?}: is null; every row needs a value")]
+    Null {
+        /// The column.
+        column: String,
+    },
+    /// A number with a fraction, or an instant, where a key is needed.
+    #[error("column {column:?}: {value} cannot be a key; write keys as text or whole numbers")]
+    KeyType {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+    },
+    /// A line that is no JSON object.
+    #[error("{value:?} is not a JSON object: {reason}")]
+    Json {
+        /// The line's beginning.
+        value: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A list or an object where one value is needed.
+    #[error("column {column:?}: is a list or an object; write one value, or leave the column out")]
+    Nested {
+        /// The column.
+        column: String,
+    },
+    /// Two columns that could both be meant.
+    #[error("columns {first:?} and {second:?} could both be meant; say which with {flag}")]
+    Ambiguous {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// The flag that decides.
+        flag: &'static str,
+    },
+    /// Times in two units.
+    #[error(
+        "column {column:?}: {value:?} looks like {unit} where the file began with {first}; correct it, or name the unit of all with --time-unit"
+    )]
+    MixedUnits {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+        /// The unit it seems to be in.
+        unit: &'static str,
+        /// The unit of the file's first time.
+        first: &'static str,
+    },
+    /// A time that is neither a number nor a date.
+    #[error("column {column:?}: {value:?} is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)")]
     Time {
         /// The column.
         column: String,
@@ -208,7 +318,7 @@ pub enum Problem {
         value: String,
     },
     /// A time that does not fit.
-    #[error("column {column:?}: {value:?} is out of the range of whole numbers; write times as Unix seconds")]
+    #[error("column {column:?}: {value:?} is out of the range of times; write Unix seconds")]
     TimeRange {
         /// The column.
         column: String,
@@ -216,14 +326,14 @@ pub enum Problem {
         value: String,
     },
     /// A second row for an item.
-    #[error("column {column:?}: item {key:?} already has a row on line {first}; keep one of them")]
+    #[error("column {column:?}: item {key:?} already has a row (see {first}); keep one of them")]
     DuplicateItem {
         /// The column.
         column: String,
         /// The item's key.
         key: String,
-        /// Line of its first row.
-        first: u64,
+        /// Where its first row begins.
+        first: Place,
     },
     /// Two columns of one name.
     #[error("column {name:?} stands twice in the header; rename one of them")]

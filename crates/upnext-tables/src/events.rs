@@ -1,15 +1,20 @@
 //! Reads event files, one behind the other, into numbered rows.
 
+use std::path::Path;
+use std::rc::Rc;
+
 use serde_json::json;
 
-use crate::delimited::Delimited;
-use crate::error::{Error, Problem, Result};
+use crate::columns::{ITEM, TIME, USER};
+use crate::error::{Error, Place, Problem, Result};
 use crate::fields;
 use crate::format::{self, Format};
+use crate::inputs;
 use crate::intern::Keys;
-use crate::options::{Columns, PrepareOptions, Progress};
-use crate::sasrec::SasRec;
-use crate::source::Source;
+use crate::options::{PrepareOptions, Progress};
+use crate::source::{Compression, Source};
+use crate::table::{self, Rows};
+use crate::times::{Clock, MICROS};
 
 /// Reasons that are kept of the rows that were skipped.
 const KEPT_REASONS: usize = 5;
@@ -68,7 +73,7 @@ impl BadRows {
 struct Row<'a> {
     user: &'a str,
     item: &'a str,
-    /// `None` where the position within the user is the time.
+    /// In microseconds; `None` where the position within the user is the time.
     time: Option<i64>,
 }
 
@@ -81,16 +86,11 @@ impl Events {
     ) -> Result<(Self, Vec<serde_json::Value>)> {
         let mut events = Self::default();
         let mut origins = Vec::with_capacity(options.events.len());
-        for path in &options.events {
-            let source = Source::open(path)?;
-            let names = [options.columns.user.as_str(), &options.columns.item, &options.columns.time];
-            let format = match options.format {
-                Some(format) => format,
-                None => format::recognise(path, source.text.head(), &names)?,
-            };
-            origins.push(events.read_file(source, format, &options.columns, bad, progress)?);
+        let files = inputs::expand(&options.events)?;
+        for path in &files {
+            origins.push(events.read_file(path, options, bad, progress)?);
         }
-        match options.events.last() {
+        match files.last() {
             None => Err(Error::NoFiles),
             Some(path) if events.user.is_empty() => Err(Error::NoEvents { path: path.clone() }),
             Some(_) => Ok((events, origins)),
@@ -99,39 +99,46 @@ impl Events {
 
     fn read_file(
         &mut self,
-        source: Source,
-        format: Format,
-        columns: &Columns,
+        path: &Path,
+        options: &PrepareOptions,
         bad: &mut BadRows,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<serde_json::Value> {
-        let Source { path, size, compressed, text, meter } = source;
+        let source = Source::open(path)?;
+        let columns = &options.columns;
+        let told: Vec<&str> = [&columns.user, &columns.item, &columns.time]
+            .into_iter()
+            .flatten()
+            .map(|name| name.as_str())
+            .collect();
+        let format = match options.format {
+            Some(format) => format,
+            None => format::recognise(path, source.text.head(), &told)?,
+        };
+        let (meter, size, compression) = (Rc::clone(&source.meter), source.size, source.compression);
+        let mut file = EventFile::open(source, format, options)?;
         let bytes = || meter.borrow().bytes;
         let mut rows = 0_u64;
         let mut told =
-            |rows| progress(Progress::Reading { path: path.clone(), bytes: bytes(), of: size, rows });
+            |rows| progress(Progress::Reading { path: path.into(), bytes: bytes(), of: size, rows });
         told(0);
-        let mut take = |line: u64, row: std::result::Result<Row<'_>, Problem>| -> Result<()> {
+        let mut buffers = [itoa::Buffer::new(), itoa::Buffer::new()];
+        while let Some((place, row)) = file.advance(&mut buffers)? {
             match row {
                 Ok(row) if self.push(&row) => {}
-                Ok(_) => {
-                    return Err(Error::TooManyKeys { path: path.clone(), line, what: "users or items" });
-                }
-                Err(problem) => bad.skip(Error::Row { path: path.clone(), line, problem })?,
+                Ok(_) => return Err(Error::TooManyKeys { path: path.into(), place, what: "users or items" }),
+                Err(problem) => bad.skip(Error::Row { path: path.into(), place, problem })?,
             }
             rows += 1;
             if rows.is_multiple_of(PROGRESS_ROWS) {
                 told(rows);
             }
-            Ok(())
-        };
-        match format {
-            Format::Csv => each_delimited(Delimited::open(&path, text, b',')?, columns, &mut take)?,
-            Format::Tsv => each_delimited(Delimited::open(&path, text, b'\t')?, columns, &mut take)?,
-            Format::Sasrec => each_line(SasRec::open(&path, text), columns, &mut take)?,
         }
         told(rows);
-        Ok(describe(&path, format, compressed, rows, &meter.borrow()))
+        let mut origin = describe(path, format, compression, rows, &meter.borrow());
+        origin["columns"] = json!(file.names);
+        origin["time_unit"] = json!(file.clock.unit());
+        Ok(origin)
     }
 
     /// Adds an event; `false` where its user or item can have no number any more.
@@ -143,7 +150,7 @@ impl Events {
         let time = row.time.unwrap_or_else(|| {
             let position = &mut self.positions[user as usize];
             *position += 1;
-            *position
+            *position * MICROS
         });
         self.user.push(user);
         self.item.push(item);
@@ -152,51 +159,64 @@ impl Events {
     }
 }
 
-type Take<'a> = &'a mut dyn FnMut(u64, std::result::Result<Row<'_>, Problem>) -> Result<()>;
-
-fn each_delimited(mut file: Delimited, columns: &Columns, take: Take<'_>) -> Result<()> {
-    let user = file.column(&columns.user, "--user")?;
-    let item = file.column(&columns.item, "--item")?;
-    let time = file.column(&columns.time, "--time")?;
-    while let Some(line) = file.advance()? {
-        let row = file.check_count().and_then(|()| {
-            Ok(Row {
-                user: fields::key(&columns.user, file.field(user))?,
-                item: fields::key(&columns.item, file.field(item))?,
-                time: Some(fields::time(&columns.time, file.field(time))?),
-            })
-        });
-        take(line, row)?;
-    }
-    Ok(())
+/// An event file whose columns are found.
+struct EventFile {
+    rows: Box<dyn Rows>,
+    /// Names of the user's, the item's and the time's column; the last is missing where order is time.
+    names: Vec<String>,
+    clock: Clock,
 }
 
-fn each_line(mut file: SasRec, columns: &Columns, take: Take<'_>) -> Result<()> {
-    while let Some(line) = file.advance()? {
-        let row = file.words().and_then(|(user, item)| {
+impl EventFile {
+    fn open(source: Source, format: Format, options: &PrepareOptions) -> Result<Self> {
+        let path = source.path.clone();
+        let table = table::open(source, format)?;
+        let columns = &options.columns;
+        let mut wanted = vec![
+            USER.find(table.as_ref(), &path, columns.user.as_deref())?,
+            ITEM.find(table.as_ref(), &path, columns.item.as_deref())?,
+        ];
+        if format != Format::SasRec {
+            wanted.push(TIME.find(table.as_ref(), &path, columns.time.as_deref())?);
+        }
+        let names = wanted.iter().map(|&index| table.columns()[index].clone()).collect();
+        Ok(Self { rows: table.select(&wanted)?, names, clock: Clock::new(options.time_unit) })
+    }
+
+    /// The next row and where it begins.
+    fn advance<'a>(
+        &'a mut self,
+        [user, item]: &'a mut [itoa::Buffer; 2],
+    ) -> Result<Option<(Place, std::result::Result<Row<'a>, Problem>)>> {
+        let Some(place) = self.rows.advance()? else { return Ok(None) };
+        let (rows, names, clock) = (&self.rows, &self.names, &mut self.clock);
+        let row = rows.check().and_then(|()| {
+            let time = match names.get(2) {
+                Some(name) => Some(clock.micros(name, rows.value(2))?),
+                None => None,
+            };
             Ok(Row {
-                user: fields::key(&columns.user, user)?,
-                item: fields::key(&columns.item, item)?,
-                time: None,
+                user: fields::key_of(&names[0], rows.value(0), user)?,
+                item: fields::key_of(&names[1], rows.value(1), item)?,
+                time,
             })
         });
-        take(line, row)?;
+        Ok(Some((place, row)))
     }
-    Ok(())
 }
 
 /// A file's name without its folder, and its content's hash: what the same input always gives.
 pub(crate) fn describe(
-    path: &std::path::Path,
+    path: &Path,
     format: Format,
-    compressed: bool,
+    compression: Compression,
     rows: u64,
     meter: &crate::source::Meter,
 ) -> serde_json::Value {
     json!({
         "file": path.file_name().unwrap_or_default().to_string_lossy(),
         "format": format,
-        "compressed": compressed,
+        "compression": compression,
         "bytes": meter.bytes,
         "blake3": meter.hash(),
         "rows": rows,

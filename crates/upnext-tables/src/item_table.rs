@@ -1,17 +1,19 @@
 //! Reads the item file: display columns by key.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use upnext_data::Strings;
 
-use crate::delimited::Delimited;
-use crate::error::{Error, Problem, Result};
+use crate::columns::ITEM;
+use crate::error::{Error, Place, Problem, Result};
 use crate::events::{BadRows, PROGRESS_ROWS, describe};
 use crate::fields;
 use crate::format::{self, Format};
 use crate::intern::Keys;
 use crate::options::Progress;
 use crate::source::Source;
+use crate::table::{self, Rows, Table};
 
 /// The rows of an item file.
 #[derive(Default)]
@@ -22,39 +24,43 @@ pub(crate) struct ItemTable {
     pub(crate) names: Vec<String>,
     /// Per display column, its value per row.
     pub(crate) values: Vec<Strings>,
-    /// Per row the line it begins on.
-    lines: Vec<u64>,
+    /// Per row where it begins.
+    places: Vec<Place>,
 }
 
 impl ItemTable {
-    /// Reads the file; `column` holds the keys, every other column is kept as text.
+    /// Reads the file; the item column holds the keys, every other column is kept as text.
     pub(crate) fn read(
         path: &Path,
-        column: &str,
+        told: Option<&str>,
         bad: &mut BadRows,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, serde_json::Value)> {
-        let Source { path, size, compressed, text, meter } = Source::open(path)?;
-        let format = format::recognise(&path, text.head(), &[column])?;
-        let separator = match format {
-            Format::Csv => b',',
-            Format::Tsv => b'\t',
-            Format::Sasrec => return Err(Error::ItemFormat { path }),
-        };
-        let mut file = Delimited::open(&path, text, separator)?;
-        let key_index = file.column(column, "--item")?;
-        let display: Vec<usize> = (0..file.header().len()).filter(|index| *index != key_index).collect();
-        let mut table = Self::new(&file, &display)?;
+        let source = Source::open(path)?;
+        let format = format::recognise(path, source.text.head(), told.as_slice())?;
+        if format == Format::SasRec {
+            return Err(Error::ItemFormat { path: path.into() });
+        }
+        let (meter, size, compression) = (Rc::clone(&source.meter), source.size, source.compression);
+        let opened = table::open(source, format)?;
+        let key = ITEM.find(opened.as_ref(), path, told)?;
+        let column = opened.columns()[key].clone();
+        let display: Vec<usize> = (0..opened.columns().len()).filter(|index| *index != key).collect();
+        let mut items = Self::new(opened.as_ref(), path, &display)?;
+        // The key comes first, then the display columns.
+        let mut wanted = vec![key];
+        wanted.extend(display);
+        let mut file = opened.select(&wanted)?;
         let mut rows = 0_u64;
         let mut told = |rows| {
-            progress(Progress::Reading { path: path.clone(), bytes: meter.borrow().bytes, of: size, rows });
+            progress(Progress::Reading { path: path.into(), bytes: meter.borrow().bytes, of: size, rows });
         };
         told(0);
-        while let Some(line) = file.advance()? {
-            match table.push(&file, line, column, key_index, &display) {
+        while let Some(place) = file.advance()? {
+            match items.push(file.as_ref(), place, &column) {
                 Ok(true) => {}
-                Ok(false) => return Err(Error::TooManyKeys { path, line, what: "items" }),
-                Err(problem) => bad.skip(Error::Row { path: path.clone(), line, problem })?,
+                Ok(false) => return Err(Error::TooManyKeys { path: path.into(), place, what: "items" }),
+                Err(problem) => bad.skip(Error::Row { path: path.into(), place, problem })?,
             }
             rows += 1;
             if rows.is_multiple_of(PROGRESS_ROWS) {
@@ -62,19 +68,20 @@ impl ItemTable {
             }
         }
         told(rows);
-        let origin = describe(&path, format, compressed, rows, &meter.borrow());
-        Ok((table, origin))
+        let origin = describe(path, format, compression, rows, &meter.borrow());
+        Ok((items, origin))
     }
 
-    fn new(file: &Delimited, display: &[usize]) -> Result<Self> {
+    fn new(table: &dyn Table, path: &Path, display: &[usize]) -> Result<Self> {
+        let refuse = |problem| Error::Header { path: path.into(), place: table.header(), problem };
         let mut names: Vec<String> = Vec::with_capacity(display.len());
         for &index in display {
-            let name = file.header()[index].clone();
+            let name = table.columns()[index].clone();
             if name.is_empty() {
-                return Err(file.in_header(Problem::NamelessColumn { number: index + 1 }));
+                return Err(refuse(Problem::NamelessColumn { number: index + 1 }));
             }
             if names.contains(&name) {
-                return Err(file.in_header(Problem::DuplicateColumn { name }));
+                return Err(refuse(Problem::DuplicateColumn { name }));
             }
             names.push(name);
         }
@@ -83,21 +90,16 @@ impl ItemTable {
     }
 
     /// Adds the file's current row; `false` where its item can have no number any more.
-    fn push(
-        &mut self,
-        file: &Delimited,
-        line: u64,
-        column: &str,
-        key_index: usize,
-        display: &[usize],
-    ) -> std::result::Result<bool, Problem> {
-        file.check_count()?;
-        let key = fields::key(column, file.field(key_index))?;
-        for (&index, name) in display.iter().zip(&self.names) {
-            fields::text(name, file.field(index))?;
+    fn push(&mut self, file: &dyn Rows, place: Place, column: &str) -> std::result::Result<bool, Problem> {
+        file.check()?;
+        let (mut digits, mut number) = (itoa::Buffer::new(), String::new());
+        for (index, name) in self.names.iter().enumerate() {
+            fields::display_of(name, file.value(index + 1), &mut digits, &mut number)?;
         }
+        let mut digits = itoa::Buffer::new();
+        let key = fields::key_of(column, file.value(0), &mut digits)?;
         if let Some(first) = self.keys.find(key.as_bytes()) {
-            let first = self.lines[first as usize];
+            let first = self.places[first as usize];
             return Err(Problem::DuplicateItem {
                 column: column.into(),
                 key: fields::shorten(key.as_bytes()),
@@ -107,10 +109,11 @@ impl ItemTable {
         if self.keys.number(key).is_none() {
             return Ok(false);
         }
-        for ((&index, name), values) in display.iter().zip(&self.names).zip(&mut self.values) {
-            values.push(fields::text(name, file.field(index))?);
+        for (index, (name, values)) in self.names.iter().zip(&mut self.values).enumerate() {
+            let mut digits = itoa::Buffer::new();
+            values.push(fields::display_of(name, file.value(index + 1), &mut digits, &mut number)?);
         }
-        self.lines.push(line);
+        self.places.push(place);
         Ok(true)
     }
 

@@ -7,25 +7,33 @@
 //! lists as CSV or JSON lines.
 #![forbid(unsafe_code)]
 
+mod columns;
 mod delimited;
 mod error;
 mod events;
 mod fields;
 mod format;
+mod inputs;
 mod intern;
 mod item_table;
+mod jsonl;
 mod lines;
 mod lists;
 mod logs;
+mod movielens;
 mod options;
 mod partial;
 mod prepare;
 mod sasrec;
 mod source;
+mod table;
+mod times;
 
-pub use error::{Error, Problem, Result};
+pub use error::{Error, Place, Problem, Result};
 pub use format::Format;
 pub use lists::{RowSink, Score};
 pub use logs::{write_events, write_items};
 pub use options::{Columns, PrepareOptions, Progress, Summary};
 pub use prepare::{prepare, read};
+pub use source::Compression;
+pub use times::TimeUnit;

@@ -1,7 +1,9 @@
 //! Text handed out a line at a time, with a limit on what one row may hold.
 
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 
+use crate::error::{Error, Place, Problem, Result};
 use crate::source::Text;
 
 /// Bytes that one row may hold, quoted line ends included.
@@ -45,8 +47,25 @@ impl Lines {
         self.row_bytes > ROW_LIMIT
     }
 
+    /// Replaces `line` by the next one that is not blank, without its end, and says where it stands.
+    pub(crate) fn next_filled(&mut self, line: &mut Vec<u8>, path: &Path) -> Result<Option<Place>> {
+        loop {
+            line.clear();
+            match self.read_line(line) {
+                Ok(false) => return Ok(None),
+                Ok(true) if line.trim_ascii().is_empty() => {}
+                Ok(true) => return Ok(Some(Place::Line(self.line))),
+                Err(_) if self.too_long() => {
+                    let (place, problem) = (Place::Line(self.line), Problem::LongRow { limit: ROW_LIMIT });
+                    return Err(Error::Row { path: path.into(), place, problem });
+                }
+                Err(source) => return Err(Error::Read { path: path.into(), source }),
+            }
+        }
+    }
+
     /// Appends the next line to `line`, without its end. `false` where there is none.
-    pub(crate) fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         self.begin_row();
         let mut piece = [0; 4096];
         loop {

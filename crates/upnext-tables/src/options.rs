@@ -6,35 +6,32 @@ use serde::{Deserialize, Serialize};
 use upnext_data::Manifest;
 
 use crate::format::Format;
+use crate::times::TimeUnit;
 
-/// Names of the columns that make an event; the defaults are `user_id`, `item_id`, `timestamp`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Names of the columns that make an event; `None` finds one by the names that logs commonly use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
-    /// Column of the user's key.
-    pub user: String,
-    /// Column of the item's key, in event files and in the item file.
-    pub item: String,
-    /// Column of the event's time: whole numbers, kept as they are written.
-    pub time: String,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self { user: "user_id".into(), item: "item_id".into(), time: "timestamp".into() }
-    }
+    /// Column of the user's key, `user_id` by default.
+    pub user: Option<String>,
+    /// Column of the item's key, in event files and in the item file, `item_id` by default.
+    pub item: Option<String>,
+    /// Column of the event's time, `timestamp` by default.
+    pub time: Option<String>,
 }
 
 /// Which files make a prepared folder, and how they are read.
 #[derive(Clone, Debug, Default)]
 pub struct PrepareOptions {
-    /// Event files, read in this order; events of one user with the same time keep it.
+    /// Event files, folders of them, or patterns, read in this order; events of one user with the same time keep it.
     pub events: Vec<PathBuf>,
-    /// Item file: CSV or TSV with the item column and display columns, all kept as text.
+    /// Item file: a row an item, with display columns, all kept as text.
     pub items: Option<PathBuf>,
     /// Names of the columns.
     pub columns: Columns,
     /// Format of the event files; `None` recognises it by content, then by extension.
     pub format: Option<Format>,
+    /// Unit of the times; `None` recognises it in each file.
+    pub time_unit: Option<TimeUnit>,
     /// Rows that may be skipped, all files together, before a bad row is an error.
     pub max_bad_rows: u64,
     /// Whether items that nobody has an event with join the catalogue.

@@ -10,6 +10,7 @@ use crate::events::{BadRows, Events};
 use crate::intern::Keys;
 use crate::item_table::ItemTable;
 use crate::options::{PrepareOptions, Progress, Summary};
+use crate::times::MICROS;
 
 /// Reads event files and the item file into a prepared folder at `out`.
 ///
@@ -75,7 +76,7 @@ impl Made {
         let mut bad = BadRows::new(options.max_bad_rows);
         let (mut events, event_files) = Events::read(options, &mut bad, progress)?;
         let (table, item_file) = match &options.items {
-            Some(path) => ItemTable::read(path, &options.columns.item, &mut bad, progress)
+            Some(path) => ItemTable::read(path, options.columns.item.as_deref(), &mut bad, progress)
                 .map(|(table, file)| (Some(table), Some(file)))?,
             None => (None, None),
         };
@@ -152,7 +153,7 @@ fn histories(events: &Events, item_order: &[u32]) -> Result<Histories> {
     for user in 0..user_order.len() {
         rows[offsets[user] as usize..offsets[user + 1] as usize].sort_by_key(|row| row.0);
     }
-    let (times, items) = rows.into_iter().unzip();
+    let (times, items) = rows.into_iter().map(|(time, item)| (time.div_euclid(MICROS), item)).unzip();
     Ok(Histories::new(strings(&events.users, &user_order), offsets, items, times)?)
 }
 

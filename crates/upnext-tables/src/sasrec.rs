@@ -1,50 +1,71 @@
 //! `SASRec` text: `user item` a line, in order.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Problem, Result};
-use crate::lines::{Lines, ROW_LIMIT};
+use crate::error::{Place, Problem, Result};
+use crate::lines::Lines;
 use crate::source::Text;
+use crate::table::{Rows, Table, Value};
 
 /// A file of lines of two words; more white space around them does no harm.
 pub(crate) struct SasRec {
     path: PathBuf,
     lines: Lines,
     line: Vec<u8>,
+    columns: [String; 2],
+    wanted: Vec<usize>,
+    /// Where user and item stand on the line.
+    words: [Range<usize>; 2],
+    found: usize,
 }
 
 impl SasRec {
     /// Nothing read yet.
     pub(crate) fn open(path: &Path, text: Text) -> Self {
-        Self { path: path.into(), lines: Lines::new(text), line: Vec::new() }
+        let columns = ["user_id".to_owned(), "item_id".to_owned()];
+        let (path, lines, line) = (path.into(), Lines::new(text), Vec::new());
+        Self { path, lines, line, columns, wanted: Vec::new(), words: [0..0, 0..0], found: 0 }
+    }
+}
+
+impl Table for SasRec {
+    fn columns(&self) -> &[String] {
+        &self.columns
     }
 
-    /// Goes to the next line that is not blank and returns its number; `None` behind the last one.
-    pub(crate) fn advance(&mut self) -> Result<Option<u64>> {
-        loop {
-            self.line.clear();
-            match self.lines.read_line(&mut self.line) {
-                Ok(false) => return Ok(None),
-                Ok(true) if self.line.trim_ascii().is_empty() => {}
-                Ok(true) => return Ok(Some(self.lines.line())),
-                Err(_) if self.lines.too_long() => {
-                    let problem = Problem::LongRow { limit: ROW_LIMIT };
-                    return Err(Error::Row { path: self.path.clone(), line: self.lines.line(), problem });
+    fn header(&self) -> Place {
+        Place::Line(1)
+    }
+
+    fn select(mut self: Box<Self>, wanted: &[usize]) -> Result<Box<dyn Rows>> {
+        self.wanted = wanted.to_vec();
+        Ok(self)
+    }
+}
+
+impl Rows for SasRec {
+    fn advance(&mut self) -> Result<Option<Place>> {
+        let Some(place) = self.lines.next_filled(&mut self.line, &self.path)? else { return Ok(None) };
+        self.found = 0;
+        let mut at = 0;
+        for word in self.line.split(u8::is_ascii_whitespace) {
+            if !word.is_empty() {
+                if let Some(slot) = self.words.get_mut(self.found) {
+                    *slot = at..at + word.len();
                 }
-                Err(source) => return Err(Error::Read { path: self.path.clone(), source }),
+                self.found += 1;
             }
+            at += word.len() + 1;
         }
+        Ok(Some(place))
     }
 
-    /// User and item of the line.
-    pub(crate) fn words(&self) -> std::result::Result<(&[u8], &[u8]), Problem> {
-        let mut words = self.line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        match (words.next(), words.next(), words.count()) {
-            (Some(user), Some(item), 0) => Ok((user, item)),
-            (user, item, more) => {
-                let found = usize::from(user.is_some()) + usize::from(item.is_some()) + more;
-                Err(Problem::WordCount { found })
-            }
-        }
+    fn check(&self) -> std::result::Result<(), Problem> {
+        if self.found == 2 { Ok(()) } else { Err(Problem::WordCount { found: self.found }) }
+    }
+
+    fn value(&self, index: usize) -> Value<'_> {
+        Value::Text(&self.line[self.words[self.wanted[index]].clone()])
     }
 }

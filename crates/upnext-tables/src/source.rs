@@ -1,4 +1,4 @@
-//! Opens a file as text: plain or zstd, hashed and counted on the way.
+//! Opens a file as text: plain or compressed, hashed and counted on the way.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -6,13 +6,57 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 
 /// Bytes at the beginning of the text that are looked at to recognise its format.
 const HEAD_BYTES: u64 = 64 * 1024;
 const BUFFER_BYTES: usize = 128 * 1024;
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Memory that one xz stream may ask for.
+const XZ_MEMORY: u64 = 256 << 20;
+
+/// How a file is compressed, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, any number of members.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+    /// xz.
+    Xz,
+}
+
+impl Compression {
+    const MAGIC_BYTES: u64 = 6;
+
+    fn of(magic: &[u8]) -> Self {
+        match magic {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
+            _ => Self::None,
+        }
+    }
+
+    fn reader(self, raw: impl BufRead + 'static) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::None => Box::new(raw),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+            Self::Xz => {
+                let stream =
+                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
+                Box::new(liblzma::bufread::XzDecoder::new_stream(raw, stream))
+            }
+        })
+    }
+}
 
 /// A file being read: its text, without a byte order mark, and what is known about it so far.
 pub(crate) struct Source {
@@ -20,8 +64,8 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// Bytes of the file on the disk.
     pub(crate) size: u64,
-    /// Whether the text is compressed.
-    pub(crate) compressed: bool,
+    /// How the text is compressed.
+    pub(crate) compression: Compression,
     /// The text.
     pub(crate) text: Text,
     /// What was read from the disk.
@@ -62,15 +106,10 @@ impl Source {
         let meter = Rc::new(RefCell::new(Meter::default()));
         let mut raw = BufReader::with_capacity(BUFFER_BYTES, Metered { file, meter: Rc::clone(&meter) });
         let mut magic = Vec::new();
-        raw.by_ref().take(4).read_to_end(&mut magic).map_err(failed)?;
-        let compressed = magic == ZSTD_MAGIC;
-        let raw = io::Cursor::new(magic).chain(raw);
-        let mut plain: Box<dyn Read> = if compressed {
-            let raw = BufReader::with_capacity(BUFFER_BYTES, raw);
-            Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?)
-        } else {
-            Box::new(raw)
-        };
+        raw.by_ref().take(Compression::MAGIC_BYTES).read_to_end(&mut magic).map_err(failed)?;
+        let compression = Compression::of(&magic);
+        let raw = BufReader::with_capacity(BUFFER_BYTES, io::Cursor::new(magic).chain(raw));
+        let mut plain = compression.reader(raw).map_err(failed)?;
         let mut head = Vec::new();
         plain.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
         if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
@@ -78,7 +117,7 @@ impl Source {
         }
         let read = if head.starts_with(UTF8_MARK) { UTF8_MARK.len() } else { 0 };
         let text = Text { head, read, rest: BufReader::with_capacity(BUFFER_BYTES, plain) };
-        Ok(Self { path: path.into(), size: metadata.len(), compressed, text, meter })
+        Ok(Self { path: path.into(), size: metadata.len(), compression, text, meter })
     }
 }
 

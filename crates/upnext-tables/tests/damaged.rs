@@ -62,17 +62,22 @@ fn csv(rows: &str) -> String {
 
 #[test]
 fn damaged_rows_are_named_by_file_line_and_field() {
-    let time = "is not a whole number; write times as Unix seconds";
-    let range = "is out of the range of whole numbers; write times as Unix seconds";
+    let time = "is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)";
+    let range = "is out of the range of times; write Unix seconds";
     let count = "put fields that hold the separator in double quotes";
     refuses("e.csv", csv("a,x,1\na,y,soon\n"), &format!(":3: column \"timestamp\": \"soon\" {time}"));
     refuses("e.csv", csv("a,x,\n"), &format!(":2: column \"timestamp\": \"\" {time}"));
     refuses(
         "e.csv",
-        csv("a,x,2020-01-01 10:00\n"),
-        &format!(":2: column \"timestamp\": \"2020-01-01 10:00\" {time}"),
+        csv("a,x,2020-13-01 10:00\n"),
+        &format!(":2: column \"timestamp\": \"2020-13-01 10:00\" {time}"),
     );
-    refuses("e.csv", csv("a,x,1.5\n"), &format!(":2: column \"timestamp\": \"1.5\" {time}"));
+    refuses(
+        "e.csv",
+        csv("a,x,1700000000\nb,x,1700000000123\n"),
+        ":3: column \"timestamp\": \"1700000000123\" looks like milliseconds where the file began with seconds; \
+         correct it, or name the unit of all with --time-unit",
+    );
     refuses("e.csv", csv("a,x,nan\n"), &format!(":2: column \"timestamp\": \"nan\" {time}"));
     refuses(
         "e.csv",
@@ -112,7 +117,7 @@ fn bytes_that_are_no_text_are_named() {
     refuses(
         "e.bin",
         b"\x7fELF\x01\x02 binary \x00\x01 stuff\n\xff\n",
-        ": not recognised as CSV, TSV or SASRec text; say which with --format csv|tsv|sasrec",
+        ": not recognised as a table; say which it is with --format csv|tsv|jsonl|movielens|recbole|sasrec",
     );
 }
 
@@ -147,28 +152,33 @@ fn long_keys_and_rows_are_refused_within_bounded_memory() {
 fn headers_that_do_not_serve_are_explained() {
     refuses(
         "e.csv",
-        "user_id,item_id,ts\na,x,1\n",
-        ":1: no column \"timestamp\"; found \"user_id\", \"item_id\", \"ts\"; name the right one with --time",
+        "user_id,item_id,moment\na,x,1\n",
+        ":1: no column \"timestamp\"; found \"user_id\", \"item_id\", \"moment\"; name the right one with --time",
     );
     refuses(
         "e.csv",
-        "user,item_id,timestamp\na,x,1\n",
-        ":1: no column \"user_id\"; found \"user\", \"item_id\", \"timestamp\"; name the right one with --user",
+        "person,item_id,timestamp\na,x,1\n",
+        ":1: no column \"user_id\"; found \"person\", \"item_id\", \"timestamp\"; name the right one with --user",
     );
     refuses(
         "e.csv",
         "user_id;item_id;timestamp\na;x;1\n",
-        ":1: no column \"user_id\"; found \"user_id;item_id;timestamp\"; name the right one with --user",
+        ": fields are separated by semicolons; save it with commas or tabs",
     );
     refuses(
         "e.csv",
-        "\n\nuser_id,sku,timestamp\n",
-        ":3: no column \"item_id\"; found \"user_id\", \"sku\", \"timestamp\"; name the right one with --item",
+        "\n\nuser_id,thing,timestamp\n",
+        ":3: no column \"item_id\"; found \"user_id\", \"thing\", \"timestamp\"; name the right one with --item",
     );
     refuses(
         "e.csv",
         "user_id,item_id,user_id,timestamp\na,x,b,1\n",
         ":1: column \"user_id\" stands twice in the header; rename one of them",
+    );
+    refuses(
+        "e.csv",
+        "user_id,item_id,userId,timestamp\na,x,b,1\n",
+        ":1: columns \"user_id\" and \"userId\" could both be meant; say which with --user",
     );
     refuses("e.csv", "", ": is empty; expected a header line or `user item` lines");
     refuses("e.csv", "\u{feff}", ": is empty; expected a header line or `user item` lines");
@@ -180,7 +190,7 @@ fn sasrec_text_is_checked_too() {
     refuses("e.txt", "a x\na y\nb\n", ":3: word count is 1; `user item` has 2");
     let files = Files::new();
     let path = files.write("e.dat", "a x\na y z\n");
-    let options = PrepareOptions { format: Some(Format::Sasrec), ..events(&path) };
+    let options = PrepareOptions { format: Some(Format::SasRec), ..events(&path) };
     let error = files.prepare(&options).unwrap_err();
     assert_eq!(error, format!("{}:2: word count is 3; `user item` has 2", path.display()));
 }
@@ -192,7 +202,10 @@ fn files_that_cannot_be_read_are_named() {
     let error = files.prepare(&events(&missing)).unwrap_err();
     assert!(error.starts_with(&format!("{}: cannot be read: No such file", missing.display())), "{error}");
     let error = files.prepare(&events(files.0.path())).unwrap_err();
-    assert_eq!(error, format!("{}: is a folder; name the files in it", files.0.path().display()));
+    assert_eq!(error, format!("{}: no file in this folder", files.0.path().display()));
+    let pattern = files.0.path().join("*.csv");
+    let error = files.prepare(&events(&pattern)).unwrap_err();
+    assert_eq!(error, format!("{}: no file matches", pattern.display()));
     assert_eq!(
         files.prepare(&PrepareOptions::default()).unwrap_err(),
         "no event file was named; give at least one"
@@ -220,7 +233,7 @@ fn damaged_item_files_are_named() {
     let quotes = "put fields that hold the separator in double quotes";
     check(
         b"item_id,title\nx,One\ny,Two\nx,Three\n",
-        ":4: column \"item_id\": item \"x\" already has a row on line 2; keep one of them",
+        ":4: column \"item_id\": item \"x\" already has a row (see :2); keep one of them",
     );
     check(b"item_id,title\nx,One, Two\n", &format!(":2: 3 fields where the header has 2; {quotes}"));
     check(b"item_id,title\n,One\n", ":2: column \"item_id\": is empty; every row needs one");
@@ -234,8 +247,8 @@ fn damaged_item_files_are_named() {
     );
     check(b"item_id,title,\nx,1,2\n", ":1: column 3 has no name; name it or remove it");
     check(
-        b"id,title\nx,1\n",
-        ":1: no column \"item_id\"; found \"id\", \"title\"; name the right one with --item",
+        b"key,title\nx,1\n",
+        ":1: no column \"item_id\"; found \"key\", \"title\"; name the right one with --item",
     );
 }
 
@@ -277,13 +290,13 @@ fn lines_are_counted_over_quoted_line_ends_blank_lines_and_carriage_returns() {
         refuses(
             "e.csv",
             &text,
-            ":6: column \"timestamp\": \"soon\" is not a whole number; write times as Unix seconds",
+            ":6: column \"timestamp\": \"soon\" is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)",
         );
         let cut = &text[..text.len() - end.len()];
         refuses(
             "e.csv",
             cut,
-            ":6: column \"timestamp\": \"soon\" is not a whole number; write times as Unix seconds",
+            ":6: column \"timestamp\": \"soon\" is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)",
         );
     }
 }
@@ -323,7 +336,7 @@ fn random_damage_never_panics() {
         }
         let path = files.write("mutant.csv", bytes);
         let items = (round % 2 == 0).then(|| path.clone());
-        let format = (round % 7 == 0).then_some(Format::Sasrec);
+        let format = (round % 7 == 0).then_some(Format::SasRec);
         let options = PrepareOptions { items, format, max_bad_rows: (round % 3) * 20, ..events(&path) };
         match read(&options, &mut |_| {}) {
             Ok(_) => fine += 1,

@@ -100,7 +100,7 @@ fn columns_are_mapped_and_quoted_fields_are_whole() {
     let folder = tempfile::tempdir().unwrap();
     let text = "\"who\",when,what\n\"a, \"\"b\"\"\",2,\"x\ny\"\nc,1,z\n";
     let path = write(folder.path(), "log.csv", text);
-    let columns = Columns { user: "who".into(), item: "what".into(), time: "when".into() };
+    let columns = Columns { user: Some("who".into()), item: Some("what".into()), time: Some("when".into()) };
     let (catalog, histories) = read(&PrepareOptions { columns, ..options(&[&path]) }, &mut |_| {}).unwrap();
     assert_eq!(histories.user_key(UserId(0)), "a, \"b\"");
     assert_eq!(catalog.key(ItemId(0)), "x\ny");
@@ -110,7 +110,7 @@ fn columns_are_mapped_and_quoted_fields_are_whole() {
 fn a_format_can_be_forced() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.csv", "user_id,1 item_id,2\n");
-    let forced = PrepareOptions { format: Some(Format::Sasrec), ..options(&[&path]) };
+    let forced = PrepareOptions { format: Some(Format::SasRec), ..options(&[&path]) };
     assert_eq!(histories(&forced).user_key(UserId(0)), "user_id,1");
 }
 

@@ -1,0 +1,119 @@
+//! JSON lines: an object a line.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use crate::error::{Place, Problem, Result};
+use crate::fields;
+use crate::lines::Lines;
+use crate::source::Text;
+use crate::table::{Rows, Table, Value};
+
+/// A file of objects. Its columns are the keys that the objects at its beginning have, in order of first sight.
+pub(crate) struct JsonLines {
+    path: PathBuf,
+    lines: Lines,
+    columns: Vec<String>,
+    wanted: Vec<String>,
+    line: Vec<u8>,
+    row: std::result::Result<Vec<Field>, Problem>,
+}
+
+/// A value of the row, as far as it can be one of ours.
+enum Field {
+    Missing,
+    Text(String),
+    Whole(i64),
+    Real(f64),
+}
+
+impl JsonLines {
+    /// Looks at the whole lines of the beginning for their keys.
+    pub(crate) fn open(path: &Path, text: Text) -> Result<Self> {
+        let mut columns: Vec<String> = Vec::new();
+        let head = text.head();
+        let mut lines: Vec<&[u8]> = head.split(|&b| b == b'\n').collect();
+        if lines.len() > 1 {
+            // The last one may be cut short.
+            lines.pop();
+        }
+        for line in lines.iter().map(|line| line.trim_ascii()).filter(|line| !line.is_empty()) {
+            // A bad line is told when its row is read.
+            if let Ok(Json::Object(row)) = serde_json::from_slice(line) {
+                for (key, _) in row {
+                    if !columns.contains(&key) {
+                        columns.push(key);
+                    }
+                }
+            }
+        }
+        let (path, wanted, line) = (path.into(), Vec::new(), Vec::new());
+        Ok(Self { path, lines: Lines::new(text), columns, wanted, line, row: Ok(Vec::new()) })
+    }
+
+    fn parse(&self) -> std::result::Result<Vec<Field>, Problem> {
+        let refuse = |reason: String| {
+            let value = fields::shorten(&self.line);
+            Problem::Json { value, reason }
+        };
+        let row: Json = serde_json::from_slice(&self.line).map_err(|error| refuse(error.to_string()))?;
+        let Json::Object(mut row) = row else {
+            return Err(refuse("an object such as {\"user_id\": …} is expected".into()));
+        };
+        let field = |name: &String| match row.remove(name) {
+            None | Some(Json::Null) => Ok(Field::Missing),
+            Some(Json::String(text)) => Ok(Field::Text(text)),
+            Some(Json::Bool(value)) => Ok(Field::Text(value.to_string())),
+            Some(Json::Number(number)) => Ok(match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Field::Whole(whole),
+                (None, Some(real)) if !number.is_u64() => Field::Real(real),
+                _ => Field::Text(number.to_string()),
+            }),
+            // Lists of words, such as genres, read like the `a|b` of other files.
+            Some(Json::Array(values)) if values.iter().all(Json::is_string) => {
+                Ok(Field::Text(values.iter().filter_map(Json::as_str).collect::<Vec<_>>().join("|")))
+            }
+            Some(Json::Array(_) | Json::Object(_)) => Err(Problem::Nested { column: name.clone() }),
+        };
+        self.wanted.iter().map(field).collect()
+    }
+}
+
+impl Table for JsonLines {
+    fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    fn header(&self) -> Place {
+        Place::Line(1)
+    }
+
+    fn select(mut self: Box<Self>, wanted: &[usize]) -> Result<Box<dyn Rows>> {
+        self.wanted = wanted.iter().map(|&index| self.columns[index].clone()).collect();
+        Ok(self)
+    }
+}
+
+impl Rows for JsonLines {
+    fn advance(&mut self) -> Result<Option<Place>> {
+        let place = self.lines.next_filled(&mut self.line, &self.path)?;
+        if place.is_some() {
+            self.row = self.parse();
+        }
+        Ok(place)
+    }
+
+    fn check(&self) -> std::result::Result<(), Problem> {
+        self.row.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    fn value(&self, index: usize) -> Value<'_> {
+        match self.row.as_ref().ok().and_then(|row| row.get(index)) {
+            None | Some(Field::Missing) => Value::Missing,
+            Some(Field::Text(text)) => Value::Text(text.as_bytes()),
+            Some(Field::Whole(number)) => Value::Whole(*number),
+            Some(Field::Real(number)) => Value::Real(*number),
+        }
+    }
+}
