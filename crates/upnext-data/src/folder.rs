@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use crate::manifest::{CATALOG, MANIFEST, Manifest, shard};
-use crate::sealed::{self, FileHash, Tensor, TensorFile, Values, write_bytes, write_folder, write_tensors};
-use crate::{Catalog, Error, Histories, Result, Strings, UserId};
+use crate::manifest::{CATALOG, Manifest, shard};
+use crate::sealed::{self, FileHash, TensorFile, write_folder};
+use crate::shards::Shards;
+use crate::{Catalog, Error, Histories, Result, Strings};
 
-/// Events after which a shard ends: 200 MB of items and times.
-const SHARD_EVENTS: u64 = 1 << 24;
+/// Events after which a shard ends: 50 MB of items and times.
+const SHARD_EVENTS: usize = 1 << 22;
 
 /// An opened prepared folder, all of it in memory and checked.
 #[derive(Clone, Debug)]
@@ -57,64 +58,30 @@ impl Prepared {
         origin: serde_json::Value,
         overwrite: bool,
     ) -> Result<Manifest> {
-        write_sharded(dir, catalog, histories, origin, overwrite, SHARD_EVENTS)
+        Self::write_with(dir, overwrite, |users| {
+            for (user, history) in histories.iter() {
+                users.push(histories.user_key(user), history.items, history.times)?;
+            }
+            Ok((catalog.clone(), origin))
+        })
     }
-}
 
-fn write_sharded(
-    dir: &Path,
-    catalog: &Catalog,
-    histories: &Histories,
-    origin: serde_json::Value,
-    overwrite: bool,
-    shard_events: u64,
-) -> Result<Manifest> {
-    histories.check_items(catalog.len())?;
-    write_folder(dir, overwrite, |temp| {
-        let mut manifest = Manifest::new(histories.users(), catalog.len(), histories.events(), origin);
-        manifest.files.insert(CATALOG.to_owned(), catalog.write(&temp.join(CATALOG))?);
-        for (index, users) in shards(histories.offsets(), shard_events).into_iter().enumerate() {
-            let name = shard(index);
-            let hash = write_shard(&temp.join(&name), histories, users)?;
-            manifest.files.insert(name, hash);
-        }
-        write_bytes(&temp.join(MANIFEST), &manifest.to_json(dir)?)?;
-        Ok(manifest)
-    })
-}
-
-/// Runs of users with about so many events each; one empty run if there are no users.
-fn shards(offsets: &[u64], events: u64) -> Vec<std::ops::Range<usize>> {
-    let users = offsets.len() - 1;
-    let (mut runs, mut start) = (Vec::new(), 0);
-    for end in 1..=users {
-        if end == users || offsets[end] - offsets[start] >= events {
-            runs.push(start..end);
-            start = end;
-        }
+    /// As [`Prepared::write`], for histories that need not fit in memory: `fill` pushes user by user, in byte order of
+    /// their keys, and returns the catalogue and the origin.
+    ///
+    /// # Errors
+    /// Those of `fill`, and as [`Prepared::write`].
+    pub fn write_with<E: From<Error>>(
+        dir: &Path,
+        overwrite: bool,
+        fill: impl FnOnce(&mut Shards) -> std::result::Result<(Catalog, serde_json::Value), E>,
+    ) -> std::result::Result<Manifest, E> {
+        write_folder(dir, overwrite, |temp| {
+            let mut shards = Shards::new(temp, SHARD_EVENTS);
+            let (catalog, origin) = fill(&mut shards)?;
+            Ok(shards.finish(dir, &catalog, origin)?)
+        })
     }
-    if runs.is_empty() {
-        runs.push(0..0);
-    }
-    runs
-}
-
-/// Tensors: `users.bytes`, `users.offsets`, `offsets` (users + 1, from 0 in each shard), `items`, `times`.
-fn write_shard(path: &Path, histories: &Histories, users: std::ops::Range<usize>) -> Result<FileHash> {
-    let keys = users.clone().map(|user| histories.user_key(UserId(user as u32))).collect::<Strings>();
-    let all = &histories.offsets()[users.start..=users.end];
-    let events = all[0] as usize..all[all.len() - 1] as usize;
-    let offsets: Vec<u64> = all.iter().map(|offset| offset - all[0]).collect();
-    let (items, times) = (&histories.items()[events.clone()], &histories.times()[events]);
-    let [key_offsets, key_bytes] = keys.tensors("users");
-    let tensors = [
-        key_offsets,
-        key_bytes,
-        Tensor::new("offsets", &[offsets.len()], Values::U64(&offsets)),
-        Tensor::new("items", &[items.len()], Values::Ids(items)),
-        Tensor::new("times", &[times.len()], Values::I64(times)),
-    ];
-    write_tensors(path, &tensors)
 }
 
 fn read_shard(path: &Path, hash: &FileHash) -> Result<Histories> {
@@ -124,58 +91,4 @@ fn read_shard(path: &Path, hash: &FileHash) -> Result<Histories> {
     let (users, items) = (Strings::read(&mut file, "users")?, file.ids("items")?);
     file.verify()?;
     Histories::new(users, offsets, items, times).map_err(Error::within(path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ItemId;
-
-    #[test]
-    fn shards_end_at_users_and_join_again() {
-        let home = tempfile::tempdir().unwrap();
-        let lengths = [0, 3, 0, 5, 1, 0, 9, 2, 2, 0_u64];
-        let mut offsets = vec![0];
-        for length in lengths {
-            offsets.push(offsets[offsets.len() - 1] + length);
-        }
-        assert_eq!(shards(&offsets, 5), [0..4, 4..7, 7..10]);
-        assert_eq!(shards(&offsets, 100).first(), Some(&(0..10)));
-        assert_eq!(shards(&[0], 5).first(), Some(&(0..0)));
-        let keys = (0..10).map(|user| user.to_string()).collect();
-        let items: Vec<ItemId> = (0..22).map(ItemId).collect();
-        let histories = Histories::new(keys, offsets, items, vec![4; 22]).unwrap();
-        let catalog = Catalog::new((10..32).map(|item| item.to_string()).collect(), vec![]).unwrap();
-        for events in [1, 2, 5, 8, 100] {
-            let dir = home.path().join(events.to_string());
-            let manifest =
-                write_sharded(&dir, &catalog, &histories, serde_json::Value::Null, false, events).unwrap();
-            assert_eq!(manifest.files.len(), 1 + shards(histories.offsets(), events).len());
-            assert_eq!(Prepared::open(&dir).unwrap().histories, histories);
-        }
-    }
-
-    #[test]
-    fn shards_out_of_order_are_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("data");
-        let keys = ["a", "b"].iter().collect();
-        let histories = Histories::new(keys, vec![0, 1, 2], vec![ItemId(0); 2], vec![1; 2]).unwrap();
-        let catalog = Catalog::new(["x"].iter().collect(), vec![]).unwrap();
-        let mut manifest =
-            write_sharded(&dir, &catalog, &histories, serde_json::Value::Null, false, 1).unwrap();
-        let (first, second) = (shard(0), shard(1));
-        let names = [dir.join(&first), dir.join(&second), dir.join("aside")];
-        for (from, to) in [(0, 2), (1, 0), (2, 1)] {
-            std::fs::rename(&names[from], &names[to]).unwrap();
-        }
-        let hashes = [manifest.files[&first].clone(), manifest.files[&second].clone()];
-        manifest.files.extend([second, first].into_iter().zip(hashes));
-        std::fs::write(dir.join(MANIFEST), manifest.to_json(&dir).unwrap()).unwrap();
-        let error = Prepared::open(&dir).unwrap_err();
-        assert!(error.to_string().ends_with("histories-00001.safetensors"), "{error}");
-        assert!(
-            matches!(error, Error::In { source, .. } if matches!(*source, Error::Unsorted { index: 1, .. }))
-        );
-    }
 }
