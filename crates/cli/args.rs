@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use upnext_tables::{Format, TimeUnit};
+use upnext_tables::{Condition, Format, Moment, Size, TimeUnit};
 
 /// A generative sequential recommender: histories in, next-item lists out.
 #[derive(Debug, Parser)]
@@ -67,6 +67,27 @@ pub(crate) struct PrepareArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+    /// Keep events that fulfil a condition, such as 'rating >= 4'; may be repeated.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) keep: Vec<Condition>,
+    /// Leave out events before this moment (Unix seconds or a date).
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub(crate) from: Option<Moment>,
+    /// Leave out events at or after this moment.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub(crate) to: Option<Moment>,
+    /// Leave out users with fewer events (with --min-item-events, again and again until all have enough).
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) min_user_events: u64,
+    /// Leave out items with fewer events.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) min_item_events: u64,
+    /// Memory to use, such as 512MB or 2GiB; what does not fit goes to disk [default: half of what is free].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Size>,
+    /// Folder for what does not fit into memory [default: beside --out].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spill: Option<PathBuf>,
     /// Let items of the item file that have no event join the catalogue (this changes every full ranking).
     #[arg(long)]
     pub(crate) all_items: bool,

@@ -20,7 +20,15 @@ pub(crate) const PARTLY: u8 = 3;
 
 /// 2 for bad input or usage, 1 for everything else.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(if error.chain().any(is_bad_input) { 2 } else { 1 })
+    let bad_input = error.chain().any(is_bad_input) && !error.chain().any(is_full_disk);
+    ExitCode::from(if bad_input { 2 } else { 1 })
+}
+
+/// A disk that takes no more is nobody's bad input.
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind;
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge))
 }
 
 fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
@@ -31,7 +39,10 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<BadInput>()
         || cause.is::<upnext_generate::RequestError>()
         || cause.is::<upnext_kernels::level::LevelError>()
-        || tables.is_some_and(|error| !matches!(error, upnext_tables::Error::Write { .. }))
+        || tables.is_some_and(|error| {
+            use upnext_tables::Error;
+            !matches!(error, Error::Write { .. } | Error::Spill { .. } | Error::Interrupted)
+        })
         || train.is_some_and(|error| {
             use upnext_train::Error;
             matches!(

@@ -1,5 +1,6 @@
 //! `upnext generate`: next-item lists for every user of a prepared folder or an event file.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -69,7 +70,7 @@ fn histories(args: &GenerateArgs) -> Result<(Catalog, Histories)> {
         return Ok((data.catalog, data.histories));
     }
     let options = reading(args.histories.iter().cloned().collect(), &args.input);
-    let (catalog, histories) = upnext_tables::read(&options, &mut |_| {})?;
+    let (catalog, histories) = upnext_tables::read(&options, &mut |_| ControlFlow::Continue(()))?;
     Ok((catalog, histories))
 }
 

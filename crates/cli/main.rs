@@ -8,6 +8,7 @@ mod demo;
 mod evaluate;
 mod failure;
 mod generate;
+mod interrupt;
 mod prepare;
 mod say;
 mod train;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,10 +11,8 @@ use upnext_train::{Ended, Event, RunConfig, Summary, TrainOptions};
 
 use crate::args::TrainArgs;
 use crate::failure::{BadInput, PARTLY};
-use crate::say;
+use crate::{interrupt, say};
 
-/// Set by the first interrupt; the second ends the process.
-static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Between two lines of news where nobody watches a bar.
 const NEWS: Duration = Duration::from_secs(30);
@@ -37,8 +34,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let data = Prepared::open(&args.data)
         .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
     let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
-    stop_on_interrupt()?;
-    let summary = train(&config, &data, &args.out, TrainOptions { stop: Some(&STOP), ..options })?;
+    interrupt::catch("stopping after this step; once more to stop at once")?;
+    let summary = train(&config, &data, &args.out, TrainOptions { stop: Some(interrupt::flag()), ..options })?;
     if args.json {
         say::json(&serde_json::to_value(&summary)?)?;
     } else if summary.ended == Ended::Asked {
@@ -54,17 +51,6 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
         ));
     }
     Ok(if summary.ended == Ended::Asked { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
-}
-
-/// The first interrupt lets the run end in order; the second ends the process at once.
-fn stop_on_interrupt() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        say::news("stopping after this step; once more to stop at once");
-    })
-    .context("listening for interrupts")
 }
 
 /// Trains, drawing what the library reports, and says what came of it.

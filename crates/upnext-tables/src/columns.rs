@@ -88,15 +88,10 @@ impl Role {
     /// When there is none, or two of equal right.
     pub(crate) fn find(&self, table: &dyn Table, path: &Path, told: Option<&str>) -> Result<usize> {
         let columns = table.columns();
-        let in_header = |problem| Error::Header { path: path.into(), place: table.header(), problem };
         if let Some(name) = told {
-            let mut found = (0..columns.len()).filter(|&index| columns[index] == name);
-            return match (found.next(), found.next()) {
-                (Some(index), None) => Ok(index),
-                (Some(_), Some(_)) => Err(in_header(Problem::DuplicateColumn { name: name.into() })),
-                (None, _) => Err(self.missing(table, path, name)),
-            };
+            return Self::named(table, path, name, self.flag);
         }
+        let in_header = |problem| Error::Header { path: path.into(), place: table.header(), problem };
         for common in self.common {
             let mut found = (0..columns.len()).filter(|&index| plain(&columns[index]) == *common);
             match (found.next(), found.next()) {
@@ -111,17 +106,34 @@ impl Role {
                 }
             }
         }
-        Err(self.missing(table, path, self.standard))
+        Err(missing(table, path, self.standard, self.flag))
     }
 
-    fn missing(&self, table: &dyn Table, path: &Path, column: &str) -> Error {
-        Error::MissingColumn {
-            path: path.into(),
-            place: table.header(),
-            column: column.into(),
-            found: shown(table.columns()),
-            flag: self.flag,
+    /// Index of the column of this name, which `flag` gave.
+    ///
+    /// # Errors
+    /// When there is none, or two.
+    pub(crate) fn named(table: &dyn Table, path: &Path, name: &str, flag: &'static str) -> Result<usize> {
+        let columns = table.columns();
+        let mut found = (0..columns.len()).filter(|&index| columns[index] == name);
+        match (found.next(), found.next()) {
+            (Some(index), None) => Ok(index),
+            (Some(_), Some(_)) => {
+                let problem = Problem::DuplicateColumn { name: name.into() };
+                Err(Error::Header { path: path.into(), place: table.header(), problem })
+            }
+            (None, _) => Err(missing(table, path, name, flag)),
         }
+    }
+}
+
+fn missing(table: &dyn Table, path: &Path, column: &str, flag: &'static str) -> Error {
+    Error::MissingColumn {
+        path: path.into(),
+        place: table.header(),
+        column: column.into(),
+        found: shown(table.columns()),
+        flag,
     }
 }
 

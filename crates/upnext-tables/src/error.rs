@@ -100,6 +100,69 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A size that is none.
+    #[error("{text:?} is no size; write one such as 512MB or 2GiB")]
+    Size {
+        /// What was given.
+        text: String,
+    },
+    /// A moment that is none.
+    #[error("{text:?} is no moment; write Unix seconds or a date (2020-01-31 or 2020-01-31T10:00:00Z)")]
+    Moment {
+        /// What was given.
+        text: String,
+    },
+    /// A condition that is none.
+    #[error("{text:?} is no condition; write one such as 'rating >= 4' or 'device != tv'")]
+    Condition {
+        /// What was given.
+        text: String,
+    },
+    /// Whoever is told of the progress broke off.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
+    /// Memory that nothing can be done with.
+    #[error("a memory limit of {limit} bytes is too small; give at least {least}")]
+    MemoryLimit {
+        /// The limit.
+        limit: u64,
+        /// The smallest.
+        least: u64,
+    },
+    /// The disk has no room for what does not fit into memory.
+    #[error("{}: about {needed} bytes are needed here and {free} are free; raise --memory-limit, or name a larger disk with --spill", folder.display())]
+    Room {
+        /// The folder.
+        folder: PathBuf,
+        /// Bytes that will be needed.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
+    /// What does not fit into memory could not be written or read again.
+    #[error("{}: cannot keep what does not fit into memory; make room there, or name another folder with --spill", folder.display())]
+    Spill {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// No user or item has as many events as it must.
+    #[error(
+        "no event is left: no user has {users} events of items that have {items}; lower --min-user-events or --min-item-events"
+    )]
+    NothingLeft {
+        /// Events that a user must have.
+        users: u64,
+        /// Events that an item must have.
+        items: u64,
+    },
+    /// Every event was left out.
+    #[error("no event is left of {rows}: --keep, --from or --to left all of them out")]
+    AllFiltered {
+        /// How many there were.
+        rows: u64,
+    },
     /// Text in UTF-16, which spreadsheets write as "Unicode text".
     #[error("{}: is UTF-16 text; save it as UTF-8", path.display())]
     Utf16 {
@@ -155,12 +218,8 @@ pub enum Error {
         source: Box<Error>,
     },
     /// More users or items than a `u32` can number.
-    #[error("{}{place}: more than 4,294,967,295 distinct {what}", path.display())]
+    #[error("more than 4,294,967,295 distinct {what}")]
     TooManyKeys {
-        /// The file.
-        path: PathBuf,
-        /// Where its row begins.
-        place: Place,
         /// Users or items.
         what: &'static str,
     },

@@ -37,16 +37,16 @@ impl Keys {
     }
 
     /// The key's number, a new one where it was never seen; `None` where `u32` has no more.
-    pub(crate) fn number(&mut self, key: &str) -> Option<u32> {
+    pub(crate) fn number(&mut self, key: &[u8]) -> Option<u32> {
         // Logs are often grouped by user.
-        if (self.last as usize) < self.len() && self.get(self.last) == key.as_bytes() {
+        if (self.last as usize) < self.len() && self.get(self.last) == key {
             return Some(self.last);
         }
-        let slot = self.slot(key.as_bytes());
+        let slot = self.slot(key);
         if self.slots[slot] == FREE {
             let number = u32::try_from(self.len()).ok().filter(|number| *number < FREE)?;
             self.slots[slot] = number;
-            self.bytes.extend_from_slice(key.as_bytes());
+            self.bytes.extend_from_slice(key);
             self.ends.push(self.bytes.len());
             self.last = number;
             if self.len() * 2 > self.slots.len() {
@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn numbers_follow_first_sight_and_order_follows_bytes() {
         let mut keys = Keys::default();
-        let numbers: Vec<_> = ["b", "a", "b", "", "B", "a"].iter().map(|k| keys.number(k)).collect();
+        let numbers: Vec<_> =
+            ["b", "a", "b", "", "B", "a"].iter().map(|k| keys.number(k.as_bytes())).collect();
         assert_eq!(numbers, [Some(0), Some(1), Some(0), Some(2), Some(3), Some(1)]);
         assert_eq!(keys.in_byte_order(), [2, 3, 1, 0]);
         assert_eq!((keys.find(b"B"), keys.find(b"c")), (Some(3), None));
@@ -106,7 +107,7 @@ mod tests {
     fn many_keys_keep_their_numbers() {
         let mut keys = Keys::default();
         for n in 0..50_000_u32 {
-            assert_eq!(keys.number(&format!("key {n}")), Some(n));
+            assert_eq!(keys.number(format!("key {n}").as_bytes()), Some(n));
         }
         for n in (0..50_000_u32).rev() {
             assert_eq!(keys.find(format!("key {n}").as_bytes()), Some(n));

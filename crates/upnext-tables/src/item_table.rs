@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use upnext_data::Strings;
 
+use crate::bad_rows::BadRows;
 use crate::columns::ITEM;
 use crate::error::{Error, Place, Problem, Result};
-use crate::events::{BadRows, PROGRESS_ROWS, describe};
+use crate::event_file::describe;
 use crate::fields;
 use crate::format::{self, Format};
 use crate::intern::Keys;
-use crate::options::Progress;
+use crate::options::{Listener, PROGRESS_ROWS, Progress, tell};
 use crate::source::Source;
 use crate::table::{self, Rows, Table};
 
@@ -34,7 +35,7 @@ impl ItemTable {
         path: &Path,
         told: Option<&str>,
         bad: &mut BadRows,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut Listener<'_>,
     ) -> Result<(Self, serde_json::Value)> {
         let source = Source::open(path)?;
         let format = format::recognise(path, source.text.head(), told.as_slice())?;
@@ -53,21 +54,24 @@ impl ItemTable {
         let mut file = opened.select(&wanted)?;
         let mut rows = 0_u64;
         let mut told = |rows| {
-            progress(Progress::Reading { path: path.into(), bytes: meter.borrow().bytes, of: size, rows });
+            tell(
+                progress,
+                Progress::Reading { path: path.into(), bytes: meter.borrow().bytes, of: size, rows },
+            )
         };
-        told(0);
+        told(0)?;
         while let Some(place) = file.advance()? {
             match items.push(file.as_ref(), place, &column) {
                 Ok(true) => {}
-                Ok(false) => return Err(Error::TooManyKeys { path: path.into(), place, what: "items" }),
+                Ok(false) => return Err(Error::TooManyKeys { what: "items" }),
                 Err(problem) => bad.skip(Error::Row { path: path.into(), place, problem })?,
             }
             rows += 1;
             if rows.is_multiple_of(PROGRESS_ROWS) {
-                told(rows);
+                told(rows)?;
             }
         }
-        told(rows);
+        told(rows)?;
         let origin = describe(path, format, compression, rows, &meter.borrow());
         Ok((items, origin))
     }
@@ -106,7 +110,7 @@ impl ItemTable {
                 first,
             });
         }
-        if self.keys.number(key).is_none() {
+        if self.keys.number(key.as_bytes()).is_none() {
             return Ok(false);
         }
         for (index, (name, values)) in self.names.iter().zip(&mut self.values).enumerate() {

@@ -1,17 +1,22 @@
 //! Log and item files to prepared folders; lists to files.
 //!
-//! The one place that knows table formats: CSV and TSV with a header, and `SASRec` text
-//! (`user item` a line), each plain or compressed with zstd. [`prepare`] reads them into memory,
-//! numbers users and items in byte order of their keys, sorts every user's events by
-//! (timestamp, input order) and writes a prepared folder; [`read`] stops before the writing. [`RowSink`] writes
-//! lists as CSV or JSON lines.
+//! The one place that knows table formats. [`prepare`] reads event files of any of the [`Format`]s, plain or
+//! compressed, numbers users and items in byte order of their keys, sorts every user's events by (timestamp, input
+//! order) and writes a prepared folder, within a memory limit if there is one; [`read`] stops before the writing.
+//! [`RowSink`] writes lists as CSV or JSON lines.
+//!
+//! Data flows one way: `source` (bytes) → `format`, `table` (columns and rows) → `event_file` (events) → `reading`
+//! (a thread) → `partition` (parts by user) → `runs` (sorted) → `thinning` → the folder.
 #![forbid(unsafe_code)]
 
+mod bad_rows;
+mod budget;
 mod columns;
 mod delimited;
 mod error;
-mod events;
+mod event_file;
 mod fields;
+mod filter;
 mod format;
 mod inputs;
 mod intern;
@@ -23,17 +28,26 @@ mod logs;
 mod movielens;
 mod options;
 mod partial;
+mod partition;
 mod prepare;
+mod reading;
+mod runs;
 mod sasrec;
+mod size;
 mod source;
+mod spool;
 mod table;
+mod thinning;
 mod times;
 
+pub use budget::LEAST_MEMORY;
 pub use error::{Error, Place, Problem, Result};
+pub use filter::{Condition, Operator};
 pub use format::Format;
 pub use lists::{RowSink, Score};
 pub use logs::{write_events, write_items};
-pub use options::{Columns, PrepareOptions, Progress, Summary};
+pub use options::{Columns, Listener, PrepareOptions, Progress, Summary};
 pub use prepare::{prepare, read};
+pub use size::Size;
 pub use source::Compression;
-pub use times::TimeUnit;
+pub use times::{Moment, TimeUnit};

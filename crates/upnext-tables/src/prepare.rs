@@ -1,52 +1,75 @@
 //! Files in, prepared folder out.
 
 use std::path::Path;
+use std::sync::{Mutex, mpsc};
 
 use serde_json::json;
-use upnext_data::{Catalog, Column, Histories, ItemId, Prepared, Strings};
+use upnext_data::{Catalog, Column, Histories, ItemId, Prepared, Shards, Strings};
 
-use crate::error::Result;
-use crate::events::{BadRows, Events};
+use crate::budget::Budget;
+use crate::error::{Error, Result};
+use crate::inputs;
 use crate::intern::Keys;
 use crate::item_table::ItemTable;
-use crate::options::{PrepareOptions, Progress, Summary};
-use crate::times::MICROS;
+use crate::options::{Listener, PROGRESS_ROWS, PrepareOptions, Progress, Summary, tell};
+use crate::partition::Parts;
+use crate::reading::{self, Outcome};
+use crate::runs::{Run, merge};
+use crate::spool::Room;
+use crate::thinning::{self, Kept};
 
 /// Reads event files and the item file into a prepared folder at `out`.
 ///
 /// Users and items are numbered in byte order of their keys. Every user's events are sorted by time;
-/// events of one time keep the order of the files. The same files in the same order give the same bytes.
-/// The catalogue is the items of the events, and with [`PrepareOptions::all_items`] also those that only
-/// the item file has. All of it is held in memory: about 50 bytes an event, and the keys.
+/// events of one time keep the order of the files. The same files in the same order give the same bytes,
+/// whatever [`PrepareOptions::memory_limit`] is. The catalogue is the items of the events, and with
+/// [`PrepareOptions::all_items`] also those that only the item file has.
 ///
 /// # Errors
 /// A file that cannot be read or recognised; a header without a column that is needed; a bad row, named by
 /// file and line, beyond the [`PrepareOptions::max_bad_rows`] that may be skipped; no event at all; `out`
-/// exists and may not be replaced, or cannot be written. Nothing is left at `out` then, and what stood
-/// there before is unharmed.
-pub fn prepare(options: &PrepareOptions, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let made = Made::from_files(options, progress)?;
-    progress(Progress::Writing);
-    let origin = json!({
-        "made_by": "prepare",
-        "columns": options.columns,
-        "events": made.event_files,
-        "items": made.item_file,
-        "all_items": options.all_items,
-        "max_bad_rows": options.max_bad_rows,
-        "bad_rows": made.bad.count,
-        "items_without_events": made.items_without_events,
-        "items_without_row": made.items_without_row,
-    });
-    let manifest = Prepared::write(out, &made.catalog, &made.histories, origin, options.overwrite)?;
+/// exists and may not be replaced, or cannot be written; `listener` breaks off. Nothing is left at `out` then,
+/// and what stood there before is unharmed.
+pub fn prepare(options: &PrepareOptions, out: &Path, listener: &mut Listener<'_>) -> Result<Summary> {
+    let mut facts = None;
+    let manifest = Prepared::write_with(out, options.overwrite, |shards: &mut Shards| {
+        let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let sorted = Sorted::read(options, beside.unwrap_or(Path::new(".")), listener)?;
+        let (catalog, counts) = sorted
+            .finish(listener, |user, items, times| shards.push(user, items, times).map_err(Error::from))?;
+        let origin = json!({
+            "made_by": "prepare",
+            "events": counts.origins,
+            "items": counts.item_origin,
+            "all_items": options.all_items,
+            "keep": options.keep,
+            "from": options.from,
+            "to": options.to,
+            "filtered": counts.filtered,
+            "min_user_events": options.min_user_events,
+            "min_item_events": options.min_item_events,
+            "max_bad_rows": options.max_bad_rows,
+            "bad_rows": counts.bad_rows,
+            "items_without_events": counts.items_without_events,
+            "items_without_row": counts.items_without_row,
+        });
+        facts = Some(counts);
+        Ok::<_, Error>((catalog, origin))
+    })?;
+    // Filled whenever the folder was written.
+    let facts = facts.unwrap_or_default();
     Ok(Summary {
-        users: made.histories.users(),
-        items: made.catalog.len(),
-        events: made.histories.events(),
-        bad_rows: made.bad.count,
-        bad_row_reasons: made.bad.reasons,
-        items_without_events: made.items_without_events,
-        items_without_row: made.items_without_row,
+        users: manifest.users,
+        items: manifest.items,
+        events: manifest.events,
+        bad_rows: facts.bad_rows,
+        bad_row_reasons: facts.bad_row_reasons,
+        files: facts.origins,
+        items_without_events: facts.items_without_events,
+        filtered: facts.filtered,
+        thinned: facts.thinned,
+        spilled: facts.spilled,
+        items_without_row: facts.items_without_row,
         manifest,
     })
 }
@@ -55,113 +78,185 @@ pub fn prepare(options: &PrepareOptions, out: &Path, progress: &mut dyn FnMut(Pr
 ///
 /// # Errors
 /// As [`prepare`], those of writing excepted.
-pub fn read(options: &PrepareOptions, progress: &mut dyn FnMut(Progress)) -> Result<(Catalog, Histories)> {
-    let made = Made::from_files(options, progress)?;
-    Ok((made.catalog, made.histories))
+pub fn read(options: &PrepareOptions, listener: &mut Listener<'_>) -> Result<(Catalog, Histories)> {
+    let sorted = Sorted::read(options, &std::env::temp_dir(), listener)?;
+    let (mut users, mut offsets) = (Strings::default(), vec![0_u64]);
+    let (mut all_items, mut all_times) = (Vec::new(), Vec::new());
+    let (catalog, _) = sorted.finish(listener, |user, items, times| {
+        users.push(user);
+        all_items.extend_from_slice(items);
+        all_times.extend_from_slice(times);
+        offsets.push(all_items.len() as u64);
+        Ok(())
+    })?;
+    Ok((catalog, Histories::new(users, offsets, all_items, all_times)?))
 }
 
-/// What the files hold.
-struct Made {
-    catalog: Catalog,
-    histories: Histories,
-    bad: BadRows,
-    event_files: Vec<serde_json::Value>,
-    item_file: Option<serde_json::Value>,
+/// What happened on the way.
+#[derive(Default)]
+struct Counts {
+    origins: Vec<serde_json::Value>,
+    item_origin: Option<serde_json::Value>,
+    bad_rows: u64,
+    bad_row_reasons: Vec<String>,
+    filtered: u64,
+    thinned: u64,
+    spilled: u64,
     items_without_events: u64,
     items_without_row: u64,
 }
 
-impl Made {
-    fn from_files(options: &PrepareOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
-        let mut bad = BadRows::new(options.max_bad_rows);
-        let (mut events, event_files) = Events::read(options, &mut bad, progress)?;
-        let (table, item_file) = match &options.items {
-            Some(path) => ItemTable::read(path, options.columns.item.as_deref(), &mut bad, progress)
+/// What the files hold, sorted.
+struct Sorted {
+    runs: Vec<Run>,
+    room: Room,
+    /// Items of the events by order of first sight.
+    items: Keys,
+    kept: Kept,
+    table: Option<ItemTable>,
+    all_items: bool,
+    events: u64,
+    counts: Counts,
+}
+
+impl Sorted {
+    fn read(options: &PrepareOptions, spill: &Path, listener: &mut Listener<'_>) -> Result<Self> {
+        let files = inputs::expand(&options.events)?;
+        let spill = options.spill.as_deref().unwrap_or(spill);
+        let budget = Budget::of(options.memory_limit, &files)?;
+        budget.check_disk(spill)?;
+        let room = Room::new(spill, budget.spools);
+        let mut items = Keys::default();
+        let mut parts = Parts::new(budget.parts, &room);
+        let read = reading::read(&files, options, listener, |user, item, time| {
+            let item = items.number(item).ok_or(Error::TooManyKeys { what: "items" })?;
+            parts.push(user, item, time)
+        })?;
+        let Outcome { origins, mut bad, filtered } = read;
+        let events = parts.events();
+        match files.last() {
+            Some(_) if events == 0 && filtered > 0 => return Err(Error::AllFiltered { rows: filtered }),
+            Some(path) if events == 0 => return Err(Error::NoEvents { path: path.clone() }),
+            _ => {}
+        }
+        let (table, item_origin) = match &options.items {
+            Some(path) => ItemTable::read(path, options.columns.item.as_deref(), &mut bad, listener)
                 .map(|(table, file)| (Some(table), Some(file)))?,
             None => (None, None),
         };
-        progress(Progress::Sorting { events: events.user.len() as u64 });
-        let (mut items_without_events, mut items_without_row) = (0, 0);
-        if let Some(table) = &table {
-            items_without_events = missing(&table.keys, &events.items);
-            items_without_row = missing(&events.items, &table.keys);
-            if options.all_items {
-                join(&mut events.items, &table.keys);
+        let runs = sort(parts, &budget, listener)?;
+        let kept = thinning::thin(&runs, items.len(), options, &room, listener)?;
+        let counts = Counts {
+            origins,
+            item_origin,
+            bad_rows: bad.count,
+            bad_row_reasons: bad.reasons,
+            filtered,
+            ..Counts::default()
+        };
+        Ok(Self { runs, room, items, kept, table, all_items: options.all_items, events, counts })
+    }
+
+    /// Hands over user by user and returns the catalogue.
+    fn finish(
+        mut self,
+        listener: &mut Listener<'_>,
+        mut push: impl FnMut(&str, &[ItemId], &[i64]) -> Result<()>,
+    ) -> Result<(Catalog, Counts)> {
+        let (order, ranks) = self.number()?;
+        let catalog = catalog(&self.items, &order, self.table.as_ref())?;
+        let (kept, of) = (&self.kept, self.events);
+        let (mut read, mut told, mut written) = (0_u64, 0_u64, 0_u64);
+        let mut ids = Vec::new();
+        tell(listener, Progress::Writing { events: 0, of })?;
+        merge(&self.runs, &self.room, |user| {
+            read += user.items.len() as u64;
+            user.retain(&kept.items);
+            if !user.items.is_empty() && user.items.len() as u64 >= kept.min_user_events {
+                ids.clear();
+                ids.extend(user.items.iter().map(|&item| ItemId(ranks[item as usize])));
+                written += ids.len() as u64;
+                push(&String::from_utf8_lossy(&user.key), &ids, &user.times)?;
             }
+            if read - told >= PROGRESS_ROWS {
+                told = read;
+                tell(listener, Progress::Writing { events: read, of })?;
+            }
+            Ok(())
+        })?;
+        self.counts.thinned = of - written;
+        self.counts.spilled = self.room.spilled();
+        Ok((catalog, self.counts))
+    }
+
+    /// The items of the catalogue in byte order, and where in it each item of the events stands.
+    fn number(&mut self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let kept = &mut self.kept.items;
+        if let Some(table) = &self.table {
+            let mut without_events = 0;
+            for row in 0..table.keys.len() as u32 {
+                let key = table.keys.get(row);
+                let number = self.items.find(key);
+                if number.is_none_or(|number| !kept[number as usize]) {
+                    without_events += 1;
+                    if self.all_items {
+                        let number = self.items.number(key).ok_or(Error::TooManyKeys { what: "items" })?;
+                        kept.resize(self.items.len(), true);
+                        kept[number as usize] = true;
+                    }
+                }
+            }
+            self.counts.items_without_events = without_events;
+            let unknown = |number: &u32| table.keys.find(self.items.get(*number)).is_none();
+            let known = (0..self.items.len() as u32).filter(|&number| kept[number as usize]);
+            self.counts.items_without_row = known.filter(unknown).count() as u64;
         }
-        let item_order = events.items.in_byte_order();
-        let catalog = catalog(&events.items, &item_order, table.as_ref())?;
-        let histories = histories(&events, &item_order)?;
-        Ok(Self { catalog, histories, bad, event_files, item_file, items_without_events, items_without_row })
+        let mut order = self.items.in_byte_order();
+        order.retain(|&number| kept[number as usize]);
+        let mut ranks = vec![0; self.items.len()];
+        for (rank, &number) in order.iter().enumerate() {
+            ranks[number as usize] = rank as u32;
+        }
+        Ok((order, ranks))
     }
 }
 
-/// How many of `keys` are not in `others`.
-fn missing(keys: &Keys, others: &Keys) -> u64 {
-    (0..keys.len() as u32).filter(|&n| others.find(keys.get(n)).is_none()).count() as u64
-}
-
-/// Gives numbers to those of `more` that have none.
-fn join(keys: &mut Keys, more: &Keys) {
-    for n in 0..more.len() as u32 {
-        keys.number(&String::from_utf8_lossy(more.get(n)));
-    }
-}
-
-/// The keys as text, in the given order.
-fn strings(keys: &Keys, order: &[u32]) -> Strings {
-    let mut strings = Strings::default();
-    for &n in order {
-        strings.push(&String::from_utf8_lossy(keys.get(n)));
-    }
-    strings
+/// Sorts the parts on all threads, while this one tells the listener.
+fn sort(parts: Parts<'_>, budget: &Budget, listener: &mut Listener<'_>) -> Result<Vec<Run>> {
+    let of = parts.events();
+    let mut done = 0;
+    tell(listener, Progress::Sorting { events: done, of })?;
+    let (send, receive) = mpsc::channel();
+    // A sender is not shared between threads as it is.
+    let send = Mutex::new(send);
+    std::thread::scope(|scope| {
+        let sorter = scope.spawn(move || {
+            parts.sort(budget.part, &|events| {
+                let sent = send.lock().is_ok_and(|send| send.send(events).is_ok());
+                if sent { Ok(()) } else { Err(Error::Interrupted) }
+            })
+        });
+        let told = receive.iter().try_for_each(|events| {
+            done += events;
+            tell(listener, Progress::Sorting { events: done, of })
+        });
+        // A sorter whose words nobody takes stops.
+        drop(receive);
+        match sorter.join() {
+            Ok(runs) => told.and(runs),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 fn catalog(items: &Keys, order: &[u32], table: Option<&ItemTable>) -> Result<Catalog> {
     let mut columns = Vec::new();
     if let Some(table) = table {
         for (index, name) in table.names.iter().enumerate() {
-            let mut values = Strings::default();
-            for &n in order {
-                values.push(table.value(index, items.get(n)));
-            }
+            let values = order.iter().map(|&number| table.value(index, items.get(number))).collect();
             columns.push(Column { name: name.clone(), values });
         }
     }
-    Ok(Catalog::new(strings(items, order), columns)?)
-}
-
-/// Groups the events by user with a counting sort, which keeps their order, then sorts each user's by time.
-fn histories(events: &Events, item_order: &[u32]) -> Result<Histories> {
-    let user_order = events.users.in_byte_order();
-    let user_rank = ranks(&user_order);
-    let item_rank = ranks(item_order);
-    let mut offsets = vec![0_u64; user_order.len() + 1];
-    for &user in &events.user {
-        offsets[user_rank[user as usize] as usize + 1] += 1;
-    }
-    for user in 0..user_order.len() {
-        offsets[user + 1] += offsets[user];
-    }
-    let mut next = offsets.clone();
-    let mut rows = vec![(0_i64, ItemId(0)); events.user.len()];
-    for ((&user, &item), &time) in events.user.iter().zip(&events.item).zip(&events.time) {
-        let slot = &mut next[user_rank[user as usize] as usize];
-        rows[*slot as usize] = (time, ItemId(item_rank[item as usize]));
-        *slot += 1;
-    }
-    for user in 0..user_order.len() {
-        rows[offsets[user] as usize..offsets[user + 1] as usize].sort_by_key(|row| row.0);
-    }
-    let (times, items) = rows.into_iter().map(|(time, item)| (time.div_euclid(MICROS), item)).unzip();
-    Ok(Histories::new(strings(&events.users, &user_order), offsets, items, times)?)
-}
-
-/// The inverse of an order: where each number stands in it.
-fn ranks(order: &[u32]) -> Vec<u32> {
-    let mut ranks = vec![0; order.len()];
-    for (rank, &n) in order.iter().enumerate() {
-        ranks[n as usize] = rank as u32;
-    }
-    ranks
+    let keys = order.iter().map(|&number| String::from_utf8_lossy(items.get(number))).collect();
+    Ok(Catalog::new(keys, columns)?)
 }

@@ -44,6 +44,13 @@ impl Compression {
         }
     }
 
+    /// That of a file; one that cannot be read is not compressed, and an error when it is opened.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        let mut magic = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(Self::MAGIC_BYTES).read_to_end(&mut magic));
+        if read.is_ok() { Self::of(&magic) } else { Self::None }
+    }
+
     fn reader(self, raw: impl BufRead + 'static) -> io::Result<Box<dyn Read>> {
         Ok(match self {
             Self::None => Box::new(raw),

@@ -195,6 +195,20 @@ fn date(text: &str) -> Option<i64> {
     Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
 }
 
+/// A moment given by hand: a whole number of Unix seconds, or an ISO 8601 date or time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment(pub i64);
+
+impl std::str::FromStr for Moment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let seconds = || text.parse().ok();
+        let found = seconds().or_else(|| date(text).map(|micros| micros.div_euclid(MICROS)));
+        found.map(Self).ok_or_else(|| Error::Moment { text: text.into() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use upnext_data::chance::{self, Key, Purpose};
@@ -26,7 +27,7 @@ impl Files {
     }
 
     fn prepare(&self, options: &PrepareOptions) -> Result<Summary, String> {
-        let summary = prepare(options, &self.out(), &mut |_| {});
+        let summary = prepare(options, &self.out(), &mut |_| ControlFlow::Continue(()));
         summary.map_err(|error| {
             assert!(!self.out().exists(), "a failed preparation left a folder");
             chain(&error)
@@ -264,7 +265,7 @@ fn bad_rows_are_skipped_and_counted_up_to_the_limit() {
     assert!(summary.bad_row_reasons[2].starts_with(&format!("{}:3: column \"item_id\"", items.display())));
     assert_eq!((summary.items_without_events, summary.items_without_row), (1, 0));
     let options = PrepareOptions { max_bad_rows: 1, overwrite: true, ..options };
-    let error = chain(&prepare(&options, &files.out(), &mut |_| {}).unwrap_err());
+    let error = chain(&prepare(&options, &files.out(), &mut |_| ControlFlow::Continue(())).unwrap_err());
     let expected = "more than 1 bad rows; correct the file or raise --max-bad-rows: ";
     assert_eq!(
         error,
@@ -306,8 +307,11 @@ fn an_existing_folder_is_replaced_only_when_told() {
     let files = Files::new();
     let path = files.write("e.csv", csv("a,x,1\n"));
     files.prepare(&events(&path)).unwrap();
-    assert!(prepare(&events(&path), &files.out(), &mut |_| {}).is_err());
-    prepare(&PrepareOptions { overwrite: true, ..events(&path) }, &files.out(), &mut |_| {}).unwrap();
+    assert!(prepare(&events(&path), &files.out(), &mut |_| ControlFlow::Continue(())).is_err());
+    prepare(&PrepareOptions { overwrite: true, ..events(&path) }, &files.out(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -338,7 +342,7 @@ fn random_damage_never_panics() {
         let items = (round % 2 == 0).then(|| path.clone());
         let format = (round % 7 == 0).then_some(Format::SasRec);
         let options = PrepareOptions { items, format, max_bad_rows: (round % 3) * 20, ..events(&path) };
-        match read(&options, &mut |_| {}) {
+        match read(&options, &mut |_| ControlFlow::Continue(())) {
             Ok(_) => fine += 1,
             Err(error) => {
                 assert!(

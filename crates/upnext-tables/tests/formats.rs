@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use upnext_data::{Catalog, Histories, ItemId, Prepared, UserId};
@@ -21,7 +22,7 @@ fn options(events: &[&PathBuf]) -> PrepareOptions {
 }
 
 fn histories(options: &PrepareOptions) -> Histories {
-    read(options, &mut |_| {}).unwrap().1
+    read(options, &mut |_| ControlFlow::Continue(())).unwrap().1
 }
 
 /// Item keys of a user's history.
@@ -78,10 +79,12 @@ fn equal_times_keep_the_order_of_the_files() {
     let first = write(folder.path(), "1.csv", "item_id,timestamp,user_id\nd,5,u\nb,5,u\nz,9,v\nc,1,u\n");
     let second =
         write(folder.path(), "2.tsv", "user_id\titem_id\textra\ttimestamp\nu\ta\t?\t5.0\nu\te\t?\t-1\n");
-    let (catalog, histories) = read(&options(&[&first, &second]), &mut |_| {}).unwrap();
+    let (catalog, histories) =
+        read(&options(&[&first, &second]), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(of(&catalog, &histories, "u"), ["e", "c", "d", "b", "a"]);
     assert_eq!(histories.of(UserId(0)).times, [-1, 1, 5, 5, 5]);
-    let (catalog, histories) = read(&options(&[&second, &first]), &mut |_| {}).unwrap();
+    let (catalog, histories) =
+        read(&options(&[&second, &first]), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(of(&catalog, &histories, "u"), ["e", "c", "a", "d", "b"]);
 }
 
@@ -101,7 +104,8 @@ fn columns_are_mapped_and_quoted_fields_are_whole() {
     let text = "\"who\",when,what\n\"a, \"\"b\"\"\",2,\"x\ny\"\nc,1,z\n";
     let path = write(folder.path(), "log.csv", text);
     let columns = Columns { user: Some("who".into()), item: Some("what".into()), time: Some("when".into()) };
-    let (catalog, histories) = read(&PrepareOptions { columns, ..options(&[&path]) }, &mut |_| {}).unwrap();
+    let (catalog, histories) =
+        read(&PrepareOptions { columns, ..options(&[&path]) }, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(histories.user_key(UserId(0)), "a, \"b\"");
     assert_eq!(catalog.key(ItemId(0)), "x\ny");
 }
@@ -120,16 +124,16 @@ fn item_files_add_columns_and_with_all_items_rows() {
     let events = write(folder.path(), "e.csv", "user_id,item_id,timestamp\nu,b,1\nu,d,2\n");
     let items = write(folder.path(), "i.tsv", "title\titem_id\tgenres\nBee\tb\tX|Y\nA a\ta\t\n");
     let some = PrepareOptions { items: Some(items), ..options(&[&events]) };
-    let (catalog, _) = read(&some, &mut |_| {}).unwrap();
+    let (catalog, _) = read(&some, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(catalog.len(), 2);
     assert_eq!(catalog.title(ItemId(0)), Some("Bee"));
     assert_eq!(catalog.title(ItemId(1)), None, "d has no row");
     assert_eq!(catalog.column("genres").unwrap().values.get(0), "X|Y");
     let all = PrepareOptions { all_items: true, ..some.clone() };
-    let (catalog, histories) = read(&all, &mut |_| {}).unwrap();
+    let (catalog, histories) = read(&all, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((0..3).map(|id| catalog.key(ItemId(id))).collect::<Vec<_>>(), ["a", "b", "d"]);
     assert_eq!(of(&catalog, &histories, "u"), ["b", "d"]);
-    let summary = prepare(&some, &folder.path().join("out"), &mut |_| {}).unwrap();
+    let summary = prepare(&some, &folder.path().join("out"), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((summary.items, summary.items_without_events, summary.items_without_row), (2, 1, 1));
 }
 
@@ -139,7 +143,7 @@ fn the_same_files_give_the_same_bytes() {
     let path = write(folder.path(), "e.csv", with_header(',', "\n"));
     let outs = ["one", "two"].map(|name| folder.path().join(name));
     for out in &outs {
-        prepare(&options(&[&path]), out, &mut |_| {}).unwrap();
+        prepare(&options(&[&path]), out, &mut |_| ControlFlow::Continue(())).unwrap();
     }
     for entry in std::fs::read_dir(&outs[0]).unwrap() {
         let name = entry.unwrap().file_name();
@@ -154,11 +158,15 @@ fn written_logs_are_read_back_as_they_were() {
     let path = write(folder.path(), "e.csv", with_header(',', "\n"));
     let items = write(folder.path(), "i.csv", "item_id,title\na,\"One, \"\"two\"\"\"\nc,\n");
     let (catalog, histories) =
-        read(&PrepareOptions { items: Some(items), ..options(&[&path]) }, &mut |_| {}).unwrap();
+        read(&PrepareOptions { items: Some(items), ..options(&[&path]) }, &mut |_| ControlFlow::Continue(()))
+            .unwrap();
     let [events, items] = ["e2.csv", "i2.csv"].map(|name| folder.path().join(name));
     write_events(&events, &catalog, &histories).unwrap();
     write_items(&items, &catalog).unwrap();
-    let again = read(&PrepareOptions { items: Some(items), ..options(&[&events]) }, &mut |_| {}).unwrap();
+    let again = read(&PrepareOptions { items: Some(items), ..options(&[&events]) }, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(again, (catalog, histories));
 }
 
@@ -176,8 +184,10 @@ fn real_logs_have_the_counts_that_their_readme_says() {
         }
         let titles = data.join(name).join("items.csv.zst");
         let out = folder.path().join(name);
-        let summary =
-            prepare(&PrepareOptions { items: Some(titles), ..options(&[&log]) }, &out, &mut |_| {}).unwrap();
+        let summary = prepare(&PrepareOptions { items: Some(titles), ..options(&[&log]) }, &out, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!((summary.users, summary.items, summary.events), (users, items, events), "{name}");
         assert_eq!(Prepared::open(&out).unwrap().histories.events(), events);
     }
