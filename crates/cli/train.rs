@@ -13,7 +13,6 @@ use crate::args::TrainArgs;
 use crate::failure::{BadInput, PARTLY};
 use crate::{interrupt, say};
 
-
 /// Between two lines of news where nobody watches a bar.
 const NEWS: Duration = Duration::from_secs(30);
 
@@ -35,7 +34,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
         .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
     let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
     interrupt::catch("stopping after this step; once more to stop at once")?;
-    let summary = train(&config, &data, &args.out, TrainOptions { stop: Some(interrupt::flag()), ..options })?;
+    let summary =
+        train(&config, &data, &args.out, TrainOptions { stop: Some(interrupt::flag()), ..options })?;
     if args.json {
         say::json(&serde_json::to_value(&summary)?)?;
     } else if summary.ended == Ended::Asked {

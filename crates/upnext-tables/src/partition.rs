@@ -163,3 +163,70 @@ fn sort_in_memory(bytes: &[u8], room: &Room) -> Result<(Run, u64)> {
     }
     Ok((run.finish(), events))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::runs::merge;
+
+    /// Users of very different activity, many equal times, and some users whose order is their time.
+    fn events() -> Vec<(String, u32, Option<i64>)> {
+        let event = |n: u64| {
+            let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let user = (hash % 97) * (hash % 13);
+            let time = (user % 5 > 0).then_some((hash % 7) as i64 * MICROS);
+            (format!("user {user}"), n as u32, time)
+        };
+        (0..20_000).map(event).collect()
+    }
+
+    /// The same by the obvious way: group, then sort each group.
+    fn expected(events: &[(String, u32, Option<i64>)]) -> BTreeMap<String, Vec<(i64, u32)>> {
+        let mut users: BTreeMap<String, Vec<(i64, u32)>> = BTreeMap::new();
+        for (user, item, time) in events {
+            let rows = users.entry(user.clone()).or_default();
+            rows.push((time.map_or(rows.len() as i64 + 1, |time| time / MICROS), *item));
+        }
+        users.values_mut().for_each(|rows| rows.sort_by_key(|row| row.0));
+        users
+    }
+
+    #[test]
+    fn parts_that_spill_and_are_cut_again_sort_like_one_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = events();
+        let expected = expected(&events);
+        for (limit, most, parts) in [(u64::MAX, u64::MAX, 1), (1 << 20, 40_000, 3), (1 << 17, 3_000, 16)] {
+            let room = Room::new(folder.path(), limit);
+            let mut into = Parts::new(parts, &room);
+            for (user, item, time) in &events {
+                into.push(user.as_bytes(), *item, *time).unwrap();
+            }
+            assert_eq!(into.events(), events.len() as u64);
+            let told = AtomicU64::new(0);
+            let done = |events| {
+                told.fetch_add(events, Ordering::Relaxed);
+                Ok(())
+            };
+            let runs = into.sort(most, &done).unwrap();
+            assert_eq!(told.into_inner(), events.len() as u64);
+            assert_eq!(room.spilled() > 0, limit < u64::MAX, "{limit}");
+            let mut found = Vec::new();
+            merge(&runs, &room, |user| {
+                let rows: Vec<_> = user.times.iter().copied().zip(user.items.iter().copied()).collect();
+                found.push((String::from_utf8(user.key.clone()).unwrap(), rows));
+                Ok(())
+            })
+            .unwrap();
+            assert!(
+                found.iter().map(|(user, rows)| (user, rows)).eq(expected.iter()),
+                "{limit} {most} {parts}"
+            );
+        }
+    }
+}

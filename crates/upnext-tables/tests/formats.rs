@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use upnext_data::{Catalog, Histories, ItemId, Prepared, UserId};
-use upnext_tables::{Columns, Format, PrepareOptions, prepare, read, write_events, write_items};
+use upnext_tables::{Columns, Format, PrepareOptions, Progress, prepare, read, write_events, write_items};
 
 fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);
@@ -44,32 +44,173 @@ fn with_header(separator: char, line_end: &str) -> String {
     text
 }
 
-#[test]
-fn the_same_events_in_every_format_give_the_same_histories() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let sasrec: String = ROWS.iter().map(|(user, item)| format!("{user} {item}\n")).collect();
-    let plain = [
+/// `ROWS` in every text format, with its file name.
+fn in_every_format() -> Vec<(&'static str, String)> {
+    let rows = || {
+        ROWS.iter().enumerate().map(|(index, (user, item))| {
+            let position = ROWS[..=index].iter().filter(|(other, _)| other == user).count();
+            (user, item, position)
+        })
+    };
+    let lines = |line: &dyn Fn(&str, &str, usize) -> String| -> String {
+        rows().map(|(user, item, time)| line(user, item, time)).collect()
+    };
+    let sasrec = lines(&|user, item, _| format!("{user} {item}\n"));
+    let recbole = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n".to_owned();
+    vec![
         ("a.csv", with_header(',', "\n")),
         ("b.csv", with_header(',', "\r\n")),
         ("c.csv", format!("\u{feff}{}", with_header(',', "\n"))),
         ("d.csv", with_header(',', "\n").trim_end().to_owned()),
         ("e.tsv", with_header('\t', "\n")),
+        ("misnamed.tsv", with_header(',', "\n")),
+        ("ratings.csv", with_header(',', "\n").replace("user_id,item_id", "userId,movieId")),
+        ("millis.csv", with_header(',', "\n").replace("timestamp", "ts")),
         ("f.txt", sasrec.clone()),
         ("g.txt", sasrec.replace(' ', "\t").replace('\n', " \r\n\r\n")),
-        ("misnamed.tsv", with_header(',', "\n")),
-    ];
-    let expected = histories(&options(&[&write(folder, plain[0].0, &plain[0].1)]));
+        (
+            "log.jsonl",
+            lines(&|user, item, time| {
+                format!(
+                    "{{\"user_id\": {user}, \"x\": [1, {{}}], \"item_id\": \"{item}\", \"timestamp\": {time}}}\n"
+                )
+            }),
+        ),
+        ("ratings.dat", lines(&|user, item, time| format!("{user}::{item}::5::{time}\n"))),
+        ("inter.inter", recbole + &lines(&|user, item, time| format!("{user}\t{item}\t3.5\t{time}.0\n"))),
+        (
+            "dates.csv",
+            "user,item,date\n".to_owned()
+                + &lines(&|user, item, time| format!("{user},{item},1970-01-01T00:00:0{time}Z\n")),
+        ),
+    ]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut out, bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = liblzma::write::XzEncoder::new(Vec::new(), 3);
+    std::io::Write::write_all(&mut out, bytes).unwrap();
+    out.finish().unwrap()
+}
+
+#[test]
+fn the_same_events_in_every_format_give_the_same_histories() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let expected = histories(&options(&[&write(folder, "a.csv", with_header(',', "\n"))]));
     assert_eq!((expected.users(), expected.events()), (3, 7));
     let keys: Vec<_> = (0..3).map(|user| expected.user_key(UserId(user))).collect();
     assert_eq!(keys, ["10", "7", "9"], "users are numbered in byte order");
-    for (name, text) in &plain {
-        let path = write(folder, name, text);
-        assert_eq!(histories(&options(&[&path])), expected, "{name}");
-        let packed = write(folder, &format!("{name}.zst"), zstd::encode_all(text.as_bytes(), 3).unwrap());
-        assert_eq!(histories(&options(&[&packed])), expected, "{name}.zst");
-        let misnamed = write(folder, name, zstd::encode_all(text.as_bytes(), 3).unwrap());
-        assert_eq!(histories(&options(&[&misnamed])), expected, "{name}, compressed without .zst");
+    for (name, text) in in_every_format() {
+        let check = |name: &str, bytes: &[u8]| {
+            let path = write(folder, name, bytes);
+            assert_eq!(histories(&options(&[&path])), expected, "{name}");
+        };
+        check(name, text.as_bytes());
+        check(&format!("{name}.gz"), &gzip(text.as_bytes()));
+        check(&format!("{name}.zst"), &zstd::encode_all(text.as_bytes(), 3).unwrap());
+        check(&format!("{name}.xz"), &xz(text.as_bytes()));
+        // The content tells the compression, the name does not; and compressed files may be joined.
+        check(name, &zstd::encode_all(text.as_bytes(), 3).unwrap());
+        let (one, two) = text.as_bytes().split_at(text.len() / 2);
+        check(name, &[gzip(one), gzip(two)].concat());
+        check(name, &[xz(one), xz(two)].concat());
+    }
+}
+
+#[test]
+fn order_of_rows_and_cuts_into_files_do_not_matter_beyond_equal_times() {
+    let folder = tempfile::tempdir().unwrap();
+    // Many users of equal times: within a user and a time, rows keep their order.
+    let rows: Vec<(u32, u32, u32)> = (0..600).map(|n| (n * 7 % 31, n * 11 % 53, n / 60 % 4)).collect();
+    let text = |rows: &[(u32, u32, u32)]| -> String {
+        let lines = rows.iter().map(|(user, item, time)| format!("{user},{item},{time}\n"));
+        "user_id,item_id,timestamp\n".to_owned() + &lines.collect::<String>()
+    };
+    let whole = write(folder.path(), "whole.csv", text(&rows));
+    let expected = read(&options(&[&whole]), &mut |_| ControlFlow::Continue(())).unwrap();
+    let mut shuffled = rows.clone();
+    shuffled.sort_by_key(|(user, _, time)| (user * 17 % 31, (time * 3 + user) % 4));
+    assert_ne!(shuffled, rows);
+    let shuffled = write(folder.path(), "shuffled.csv", text(&shuffled));
+    assert_eq!(read(&options(&[&shuffled]), &mut |_| ControlFlow::Continue(())).unwrap(), expected);
+    let parts = folder.path().join("parts");
+    std::fs::create_dir(&parts).unwrap();
+    write(&parts, "_SUCCESS", "");
+    for (index, rows) in rows.chunks(60).enumerate() {
+        write(&parts, &format!("part-{index:02}.csv"), text(rows));
+    }
+    assert_eq!(read(&options(&[&parts]), &mut |_| ControlFlow::Continue(())).unwrap(), expected);
+    let pattern = parts.join("part-*.csv");
+    assert_eq!(read(&options(&[&pattern]), &mut |_| ControlFlow::Continue(())).unwrap(), expected);
+}
+
+#[test]
+fn conditions_bounds_and_the_core_leave_out_what_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "user_id,item_id,rating,date\n\
+        a,x,5,2020-01-01\na,y,5,2020-01-02\na,z,2,2020-01-03\n\
+        b,x,4,2020-01-01\nb,y,4.5,2020-01-02\nb,w,4,2020-01-03\n\
+        c,w,4,2020-01-05\nc,x,5,2020-02-01\n";
+    let path = write(folder.path(), "e.csv", text);
+    let keep = || vec!["rating >= 4".parse().unwrap()];
+    let all =
+        || PrepareOptions { keep: keep(), to: Some("2020-02-01".parse().unwrap()), ..options(&[&path]) };
+    let out = |name: &str| folder.path().join(name);
+    let listen = &mut |_: Progress| ControlFlow::Continue(());
+    let summary = prepare(&all(), &out("kept"), listen).unwrap();
+    assert_eq!((summary.users, summary.items, summary.events, summary.filtered), (3, 3, 6, 2));
+    // Then c has one event and goes, w with one event left goes, a and b keep x and y.
+    let core = PrepareOptions { min_user_events: 2, min_item_events: 2, ..all() };
+    let summary = prepare(&core, &out("core"), listen).unwrap();
+    assert_eq!((summary.users, summary.items, summary.events, summary.thinned), (2, 2, 4, 2));
+    let (catalog, histories) = read(&core, listen).unwrap();
+    assert_eq!(of(&catalog, &histories, "b"), ["x", "y"]);
+    assert_eq!(histories.of(UserId(0)).times[1] - histories.of(UserId(0)).times[0], 86_400);
+    let none = PrepareOptions { min_item_events: 5, ..all() };
+    let error = read(&none, listen).unwrap_err().to_string();
+    assert!(error.starts_with("no event is left: no user has 0 events of items that have 5"), "{error}");
+    let none = PrepareOptions { keep: vec!["rating > 9".parse().unwrap()], ..all() };
+    let error = read(&none, listen).unwrap_err().to_string();
+    assert!(error.starts_with("no event is left of 8: --keep"), "{error}");
+}
+
+#[test]
+fn movielens_files_are_read_as_they_are_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let ratings = write(folder.path(), "ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n");
+    let movies = write(
+        folder.path(),
+        "movies.dat",
+        b"661::James::Animation|Musical\n1193::Am\xe9lie: 1 (2001)::Drama\n",
+    );
+    let all = PrepareOptions { items: Some(movies), ..options(&[&ratings]) };
+    let (catalog, histories) = read(&all, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(of(&catalog, &histories, "1"), ["1193", "661"]);
+    assert_eq!(catalog.title(ItemId(0)), Some("Amélie: 1 (2001)"), "Latin-1, as in ML-1M");
+    assert_eq!(catalog.column("genres").unwrap().values.get(1), "Animation|Musical");
+    let data = write(folder.path(), "u.data", "196\t242\t3\t881250949\n196\t302\t3\t881250950\n");
+    assert_eq!(self::histories(&options(&[&data])).events(), 2);
+}
+
+#[test]
+fn whoever_listens_may_break_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "e.csv", with_header(',', "\n"));
+    let out = folder.path().join("out");
+    for stop_at in 0..5 {
+        let mut words = 0;
+        let outcome = prepare(&options(&[&path]), &out, &mut |_| {
+            words += 1;
+            if words > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(outcome, Err(upnext_tables::Error::Interrupted)), "{stop_at}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the log is there");
     }
 }
 
@@ -174,7 +315,16 @@ fn written_logs_are_read_back_as_they_were() {
 fn real_logs_have_the_counts_that_their_readme_says() {
     let data = std::env::var_os("UPNEXT_DATA").map(PathBuf::from);
     let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let counts = [("ml-100k", 943, 1_682, 100_000), ("amazon-beauty", 22_363, 12_101, 198_502)];
+    let counts = [
+        ("ml-1m-sasrec", 6_040, 3_416, 999_611),
+        ("ml-1m", 6_040, 3_706, 1_000_209),
+        ("amazon-beauty", 22_363, 12_101, 198_502),
+        ("movietweetings-100k", 16_554, 10_506, 100_000),
+        ("ml-100k", 943, 1_682, 100_000),
+        ("ml-latest-small", 610, 9_724, 100_836),
+        ("online-retail-2010", 4_285, 4_006, 393_636),
+        ("complete-journey", 2_391, 2_390, 712_350),
+    ];
     let folder = tempfile::tempdir().unwrap();
     for (name, users, items, events) in counts {
         let log = data.join(name).join("interactions.csv.zst");
