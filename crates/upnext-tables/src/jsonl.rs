@@ -57,7 +57,7 @@ impl JsonLines {
             let value = fields::shorten(&self.line);
             Problem::Json { value, reason }
         };
-        let row: Json = serde_json::from_slice(&self.line).map_err(|error| refuse(error.to_string()))?;
+        let row: Json = serde_json::from_slice(&self.line).map_err(|error| refuse(without_line(&error)))?;
         let Json::Object(mut row) = row else {
             return Err(refuse("an object such as {\"user_id\": …} is expected".into()));
         };
@@ -78,6 +78,13 @@ impl JsonLines {
         };
         self.wanted.iter().map(field).collect()
     }
+}
+
+/// What the parser says; its lines are always the first.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let reason = text.split(" at line ").next().unwrap_or_default();
+    format!("{reason} at byte {}", error.column())
 }
 
 impl Table for JsonLines {

@@ -5,8 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use upnext_data::chance::{self, Key, Purpose};
-use upnext_tables::{Format, PrepareOptions, Summary, prepare, read};
+use upnext_tables::{Format, PrepareOptions, Summary, TimeUnit, prepare};
 
 /// A folder of test files.
 struct Files(tempfile::TempDir);
@@ -315,43 +314,125 @@ fn an_existing_folder_is_replaced_only_when_told() {
 }
 
 #[test]
-fn random_damage_never_panics() {
+fn damaged_json_lines_are_named() {
+    let good = "{\"user_id\": 1, \"item_id\": \"x\", \"timestamp\": 5}\n";
+    let refuses =
+        |row: &str, expected: &str| refuses("e.jsonl", format!("{good}{row}\n"), &format!(":2: {expected}"));
+    refuses(
+        "{\"user_id\": 1, \"item_id\": ",
+        "\"{\\\"user_id\\\": 1, \\\"item_id\\\": \" is not a JSON object: EOF while parsing a value at byte 26",
+    );
+    refuses("[1, 2]", "\"[1, 2]\" is not a JSON object: an object such as {\"user_id\": …} is expected");
+    refuses("{\"item_id\": 1, \"timestamp\": 1}", "column \"user_id\": is null; every row needs a value");
+    refuses(
+        "{\"user_id\": null, \"item_id\": 1, \"timestamp\": 1}",
+        "column \"user_id\": is null; every row needs a value",
+    );
+    refuses(
+        "{\"user_id\": 1.5, \"item_id\": 1, \"timestamp\": 1}",
+        "column \"user_id\": the number 1.5 cannot be a key; write keys as text or whole numbers",
+    );
+    refuses(
+        "{\"user_id\": {\"a\": 1}, \"item_id\": 1, \"timestamp\": 1}",
+        "column \"user_id\": is a list or an object; write one value, or leave the column out",
+    );
+    refuses(
+        "{\"user_id\": \"\", \"item_id\": 1, \"timestamp\": 1}",
+        "column \"user_id\": is empty; every row needs one",
+    );
+    refuses(
+        "{\"user_id\": 1, \"item_id\": 1, \"timestamp\": true}",
+        "column \"timestamp\": \"true\" is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)",
+    );
+    refuses(
+        "{\"user_id\": 1, \"item_id\": 1, \"timestamp\": 1e300}",
+        &format!(
+            "column \"timestamp\": \"1{}\" is out of the range of times; write Unix seconds",
+            "0".repeat(300)
+        ),
+    );
+    let deep = "[".repeat(100_000);
     let files = Files::new();
-    let mut good = csv("");
-    for n in 0..40 {
-        good.push_str(&format!("user {},\"item, {}\",{}\n", n % 7, n % 11, 1_000_000 + n));
+    let path = files.write("deep.jsonl", format!("{good}{{\"user_id\": {deep}\n"));
+    let error = files.prepare(&events(&path)).unwrap_err();
+    assert!(error.contains("recursion limit exceeded"), "{error}");
+}
+
+#[test]
+fn damaged_movielens_and_recbole_files_are_named() {
+    refuses("r.dat", "1::2::3::4\n1::2::3\n", ":2: 3 fields where a line has 4");
+    refuses("r.dat", "1::2::3::4\n1::2::3::4::5\n", ":2: 5 fields where a line has 4");
+    refuses("r.dat", "1::2::3::4\n::2::3::4\n", ":2: column \"user_id\": is empty; every row needs one");
+    let time = "is not a time; write Unix time or ISO 8601 (2020-01-31T10:00:00Z)";
+    refuses("r.dat", "1::2::3::4\n1::2::3::x\n", &format!(":2: column \"timestamp\": \"x\" {time}"));
+    let head = "user_id:token\titem_id:token\ttimestamp:float\n";
+    let count = "put fields that hold the separator in double quotes";
+    refuses("e.inter", format!("{head}1\t2\n"), &format!(":2: 2 fields where the header has 3; {count}"));
+    refuses("e.inter", format!("{head}1\t2\tx\n"), &format!(":2: column \"timestamp\": \"x\" {time}"));
+    refuses(
+        "e.inter",
+        "user_id:token\trating:float\n1\t2\n",
+        ":1: no column \"item_id\"; found \"user_id\", \"rating\"; name the right one with --item",
+    );
+    // A file of items where events are expected.
+    refuses(
+        "movies.dat",
+        "1::Toy Story (1995)::Animation\n",
+        ":1: no column \"user_id\"; found \"item_id\", \"title\", \"genres\"; name the right one with --user",
+    );
+}
+
+#[test]
+fn times_in_two_units_are_named() {
+    let mixed = |value: &str, unit: &str, first: &str| {
+        format!(
+            ":3: column \"timestamp\": \"{value}\" looks like {unit} where the file began with {first}; correct it, \
+             or name the unit of all with --time-unit"
+        )
+    };
+    let check = |one: &str, two: &str, unit: &str, first: &str| {
+        refuses("e.csv", csv(&format!("a,x,{one}\na,y,{two}\n")), &mixed(two, unit, first));
+    };
+    check("1700000000123", "1700000000", "seconds", "milliseconds");
+    check("1700000000", "2020-01-01", "dates", "seconds");
+    check("2020-01-01", "1700000000", "seconds", "dates");
+    check("1700000000123456", "1700000000123456789", "nanoseconds", "microseconds");
+    let files = Files::new();
+    let path = files.write("e.csv", csv("a,x,1700000000123\na,y,1700000000\n"));
+    let told = PrepareOptions { time_unit: Some(TimeUnit::Milliseconds), ..events(&path) };
+    assert_eq!(files.prepare(&told).unwrap().events, 2);
+}
+
+#[test]
+fn compressed_files_that_are_cut_or_damaged_are_named() {
+    let files = Files::new();
+    let text = csv(&"a,x,1\n".repeat(5000));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 3);
+    std::io::Write::write_all(&mut xz, text.as_bytes()).unwrap();
+    for (name, whole) in [("e.csv.gz", gzip.finish().unwrap()), ("e.csv.xz", xz.finish().unwrap())] {
+        let check = |bytes: &[u8]| {
+            let path = files.write(name, bytes);
+            let error = files.prepare(&events(&path)).unwrap_err();
+            assert!(error.starts_with(&format!("{}: cannot be read: ", path.display())), "{error}");
+        };
+        check(&whole[..whole.len() / 2]);
+        check(&whole[..whole.len() - 1]);
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x10;
+        check(&flipped);
+        let mut garbage = whole;
+        garbage.extend_from_slice(b"garbage");
+        check(&garbage);
     }
-    let compressed = zstd::encode_all(good.as_bytes(), 3).unwrap();
-    let mut rng = Key { seed: 1, purpose: Purpose::Sampling, step: 0, part: 0 }.rng();
-    let mut draw = move |bound: usize| chance::below(&mut rng, bound as u64) as usize;
-    let (mut fine, mut refused) = (0, 0);
-    for round in 0..1_500 {
-        let mut bytes = if round % 5 == 0 { compressed.clone() } else { good.clone().into_bytes() };
-        for _ in 0..=draw(3) {
-            let (at, len) = (draw(bytes.len()), bytes.len());
-            match draw(5) {
-                0 => bytes[at] = draw(256) as u8,
-                1 => bytes[at] = b"\",\n\r\t\0 "[draw(7)],
-                2 => bytes.truncate(at.max(1)),
-                3 => drop(bytes.drain(at..(at + draw(60)).min(len))),
-                _ => bytes.insert(at, draw(256) as u8),
-            }
-            bytes.push(b'\n');
-        }
-        let path = files.write("mutant.csv", bytes);
-        let items = (round % 2 == 0).then(|| path.clone());
-        let format = (round % 7 == 0).then_some(Format::SasRec);
-        let options = PrepareOptions { items, format, max_bad_rows: (round % 3) * 20, ..events(&path) };
-        match read(&options, &mut |_| ControlFlow::Continue(())) {
-            Ok(_) => fine += 1,
-            Err(error) => {
-                assert!(
-                    error.to_string().contains("mutant.csv") || error.to_string().contains("bad rows"),
-                    "{error}"
-                );
-                refused += 1;
-            }
-        }
-    }
-    assert!(fine > 100 && refused > 100, "{fine} {refused}");
+}
+
+#[test]
+fn limits_that_cannot_be_kept_are_refused() {
+    let files = Files::new();
+    let path = files.write("e.csv", csv("a,x,1\n"));
+    let small = PrepareOptions { memory_limit: Some(1000), ..events(&path) };
+    let error = files.prepare(&small).unwrap_err();
+    assert_eq!(error, "a memory limit of 1000 bytes is too small; give at least 134217728");
 }
