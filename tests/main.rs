@@ -4,6 +4,7 @@
 
 mod cli;
 mod determinism;
+mod front_door;
 mod pipeline;
 mod rooms;
 mod support;
