@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use upnext_tables::{Condition, Format, Moment, Size, TimeUnit};
+use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 
 /// A generative sequential recommender: histories in, next-item lists out.
 #[derive(Debug, Parser)]
@@ -67,6 +67,9 @@ pub(crate) struct PrepareArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+    /// Keep a column of the event files with the events, such as rating, rating:number or device:category.
+    #[arg(long = "event-column", value_name = "COLUMN")]
+    pub(crate) event_columns: Vec<KeptColumn>,
     /// Keep events that fulfil a condition, such as 'rating >= 4'; may be repeated.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) keep: Vec<Condition>,

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
         items: args.items.clone(),
         all_items: args.all_items,
         overwrite: args.overwrite,
+        event_columns: args.event_columns.clone(),
         keep: args.keep.clone(),
         from: args.from,
         to: args.to,

@@ -23,6 +23,18 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A code that the column's vocabulary does not have.
+    #[error("event column {column:?}: event {event} has code {code}, but the vocabulary has {codes}")]
+    NoSuchCode {
+        /// The column.
+        column: String,
+        /// The event.
+        event: usize,
+        /// Its code.
+        code: u32,
+        /// How many there are.
+        codes: usize,
+    },
     /// The folder to be written is there already.
     #[error("{path} exists already: name another folder, or ask to overwrite it")]
     Exists {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::manifest::{CATALOG, Manifest, shard};
+use crate::event_column::{ColumnKind, EventColumn, EventValues};
+use crate::manifest::{CATALOG, Manifest, VOCABULARIES, shard};
 use crate::sealed::{self, FileHash, TensorFile, write_folder};
-use crate::shards::Shards;
+use crate::shards::{Shards, column_tensor};
 use crate::{Catalog, Error, Histories, Result, Strings};
 
 /// Events after which a shard ends: 50 MB of items and times.
@@ -33,11 +34,12 @@ impl Prepared {
         let manifest = Manifest::read(dir)?;
         let catalog = Catalog::read(&dir.join(CATALOG), manifest.file(dir, CATALOG)?)?;
         manifest.check_count(dir, "items", manifest.items, catalog.len())?;
+        let columns = columns(dir, &manifest)?;
         let mut histories = Histories::empty();
         for index in 0..manifest.shards(dir)? {
             let name = shard(index);
             let path = dir.join(&name);
-            let part = read_shard(&path, manifest.file(dir, &name)?)?;
+            let part = read_shard(&path, manifest.file(dir, &name)?, &columns)?;
             part.check_items(catalog.len()).map_err(Error::within(&path))?;
             histories.append(part).map_err(Error::within(&path))?;
         }
@@ -58,9 +60,15 @@ impl Prepared {
         origin: serde_json::Value,
         overwrite: bool,
     ) -> Result<Manifest> {
+        histories.check_items(catalog.len())?;
         Self::write_with(dir, overwrite, |users| {
+            users.set_columns(histories.columns().to_vec());
+            let offsets = histories.offsets();
             for (user, history) in histories.iter() {
-                users.push(histories.user_key(user), history.items, history.times)?;
+                let events = offsets[user.index()] as usize..offsets[user.index() + 1] as usize;
+                let values: Vec<Vec<u32>> =
+                    histories.columns().iter().map(|column| column.bits(events.clone())).collect();
+                users.push(histories.user_key(user), history.items, history.times, &values)?;
             }
             Ok((catalog.clone(), origin))
         })
@@ -84,11 +92,48 @@ impl Prepared {
     }
 }
 
-fn read_shard(path: &Path, hash: &FileHash) -> Result<Histories> {
+/// The event columns of a folder, without their values.
+fn columns(dir: &Path, manifest: &Manifest) -> Result<Vec<EventColumn>> {
+    if manifest.event_columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut file = TensorFile::open_sealed(&dir.join(VOCABULARIES), manifest.file(dir, VOCABULARIES)?)?;
+    let categories = manifest.event_columns.iter().filter(|(_, kind)| *kind == ColumnKind::Category);
+    let names: Vec<String> =
+        categories.flat_map(|(name, _)| [format!("{name}.bytes"), format!("{name}.offsets")]).collect();
+    file.expect_names(&names)?;
+    let mut columns = Vec::with_capacity(manifest.event_columns.len());
+    for (name, kind) in &manifest.event_columns {
+        let values = match kind {
+            ColumnKind::Number => EventValues::Numbers(Vec::new()),
+            ColumnKind::Category => {
+                let vocabulary = Strings::read(&mut file, name)?;
+                EventValues::Categories { codes: Vec::new(), vocabulary }
+            }
+        };
+        columns.push(EventColumn { name: name.clone(), values });
+    }
+    file.verify()?;
+    Ok(columns)
+}
+
+fn read_shard(path: &Path, hash: &FileHash, columns: &[EventColumn]) -> Result<Histories> {
     let mut file = TensorFile::open_sealed(path, hash)?;
-    file.expect_names(&["users.bytes", "users.offsets", "offsets", "items", "times"])?;
+    let mut names: Vec<String> =
+        ["users.bytes", "users.offsets", "offsets", "items", "times"].map(str::to_owned).to_vec();
+    names.extend(columns.iter().map(|column| column_tensor(&column.name)));
+    file.expect_names(&names)?;
     let (offsets, times) = (file.u64("offsets")?, file.i64("times")?);
     let (users, items) = (Strings::read(&mut file, "users")?, file.ids("items")?);
+    let mut filled = columns.to_vec();
+    for column in &mut filled {
+        let tensor = column_tensor(&column.name);
+        match &mut column.values {
+            EventValues::Numbers(values) => *values = file.f32(&tensor)?,
+            EventValues::Categories { codes, .. } => *codes = file.u32(&tensor)?,
+        }
+    }
     file.verify()?;
-    Histories::new(users, offsets, items, times).map_err(Error::within(path))
+    let histories = Histories::new(users, offsets, items, times);
+    histories.and_then(|histories| histories.with_columns(filled)).map_err(Error::within(path))
 }

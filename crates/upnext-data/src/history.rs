@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::event_column::{EventColumn, EventValues};
 use crate::{Error, ItemId, Result, Strings, UserId};
 
 /// One user's events, or the first few of them; both slices are equally long.
@@ -34,6 +35,7 @@ pub struct Histories {
     offsets: Vec<u64>,
     items: Vec<ItemId>,
     times: Vec<i64>,
+    columns: Vec<EventColumn>,
 }
 
 impl Histories {
@@ -43,16 +45,38 @@ impl Histories {
     /// When keys are not strictly ascending in byte order, offsets do not start at 0, fall or do not end at the
     /// number of events, lengths differ, or times fall within a history.
     pub fn new(users: Strings, offsets: Vec<u64>, items: Vec<ItemId>, times: Vec<i64>) -> Result<Self> {
-        let histories = Self { users, offsets, items, times };
+        let histories = Self { users, offsets, items, times, columns: Vec::new() };
         histories.check_offsets()?;
         histories.check_users()?;
         histories.check_times()?;
         Ok(histories)
     }
 
+    /// Adds columns that say more of each event.
+    ///
+    /// # Errors
+    /// When one has another number of values than there are events, or a code outside its vocabulary.
+    pub fn with_columns(mut self, columns: Vec<EventColumn>) -> Result<Self> {
+        columns.iter().try_for_each(|column| column.check(self.events()))?;
+        self.columns = columns;
+        Ok(self)
+    }
+
+    /// What the log says of each event beside item and time.
+    #[must_use]
+    pub fn columns(&self) -> &[EventColumn] {
+        &self.columns
+    }
+
     /// No users at all, to append to.
     pub(crate) fn empty() -> Self {
-        Self { users: Strings::new(), offsets: vec![0], items: Vec::new(), times: Vec::new() }
+        Self {
+            users: Strings::new(),
+            offsets: vec![0],
+            items: Vec::new(),
+            times: Vec::new(),
+            columns: Vec::new(),
+        }
     }
 
     fn check_offsets(&self) -> Result<()> {
@@ -133,6 +157,16 @@ impl Histories {
         self.offsets.extend(next.offsets.iter().skip(1).map(|offset| base + offset));
         self.items.extend_from_slice(&next.items);
         self.times.extend_from_slice(&next.times);
+        for (ours, next) in self.columns.iter_mut().zip(next.columns) {
+            match (&mut ours.values, next.values) {
+                (EventValues::Numbers(ours), EventValues::Numbers(next)) => ours.extend(next),
+                (EventValues::Categories { codes, .. }, EventValues::Categories { codes: next, .. }) => {
+                    codes.extend(next)
+                }
+                // The columns of all shards are those of the manifest.
+                (EventValues::Numbers(_), _) | (EventValues::Categories { .. }, _) => {}
+            }
+        }
         let seam = self.users.len();
         for key in next.users.iter() {
             self.users.push(key);

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event_column::ColumnKind;
 use crate::sealed::{FileHash, read_bytes};
 use crate::{Error, Result};
 
@@ -17,6 +18,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The name of the catalogue.
 pub(crate) const CATALOG: &str = "catalog.safetensors";
+/// The name of the event columns' vocabularies.
+pub(crate) const VOCABULARIES: &str = "vocabularies.safetensors";
 /// What stands before and after the number in a shard's name.
 const HISTORIES: &str = "histories-";
 const SUFFIX: &str = ".safetensors";
@@ -40,6 +43,9 @@ pub struct Manifest {
     pub items: usize,
     /// How many events.
     pub events: usize,
+    /// What the log says of each event beside item and time: names and kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_columns: Vec<(String, ColumnKind)>,
     /// Where it came from: options, sources, counts of skipped rows.
     pub origin: serde_json::Value,
     /// Every other file of the folder by name.
@@ -68,7 +74,15 @@ struct AnyManifest {
 
 impl Manifest {
     pub(crate) fn new(users: usize, items: usize, events: usize, origin: serde_json::Value) -> Self {
-        Self { version: VERSION, users, items, events, origin, files: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            users,
+            items,
+            events,
+            event_columns: Vec::new(),
+            origin,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Reads the manifest of a folder, without its other files.
@@ -131,7 +145,9 @@ impl Manifest {
         let count = (0..self.files.len()).take_while(|&index| self.files.contains_key(&shard(index))).count();
         let number = |name: &str| name.strip_prefix(HISTORIES)?.strip_suffix(SUFFIX)?.parse().ok();
         let known = |name: &str| {
-            name == CATALOG || number(name).is_some_and(|index| index < count && shard(index) == name)
+            name == CATALOG
+                || name == VOCABULARIES
+                || number(name).is_some_and(|index| index < count && shard(index) == name)
         };
         match self.files.keys().find(|name| !known(name)) {
             Some(name) => Err(Error::UnknownFile { path: dir.join(MANIFEST), name: name.clone() }),

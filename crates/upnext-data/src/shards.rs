@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{CATALOG, MANIFEST, Manifest, shard};
+use crate::event_column::{ColumnKind, EventColumn, EventValues};
+use crate::manifest::{CATALOG, MANIFEST, Manifest, VOCABULARIES, shard};
 use crate::sealed::{FileHash, Tensor, Values, write_bytes, write_tensors};
 use crate::{Catalog, Error, ItemId, Result, Strings};
 
@@ -16,6 +17,8 @@ pub struct Shards {
     offsets: Vec<u64>,
     items: Vec<ItemId>,
     times: Vec<i64>,
+    /// Event columns, and of each the bits of its values.
+    columns: Vec<(EventColumn, Vec<u32>)>,
     last: Option<String>,
     files: BTreeMap<String, FileHash>,
     users: usize,
@@ -33,12 +36,19 @@ impl Shards {
             offsets: vec![0],
             items: Vec::new(),
             times: Vec::new(),
+            columns: Vec::new(),
             last: None,
             files: BTreeMap::new(),
             users: 0,
             events: 0,
             highest: None,
         }
+    }
+
+    /// Says which columns the events have: their names, and vocabularies where they have categories; their values are
+    /// pushed with the users. To be called before the first user.
+    pub fn set_columns(&mut self, columns: Vec<EventColumn>) {
+        self.columns = columns.into_iter().map(|column| (column, Vec::new())).collect();
     }
 
     /// Users so far.
@@ -53,12 +63,15 @@ impl Shards {
         self.events
     }
 
-    /// Adds a user with all events, oldest first; `items` and `times` are equally long.
+    /// Adds a user with all events, oldest first; `items`, `times` and the values of each column are equally long.
+    /// A column's value is the bits of a number, or the code of a category.
     ///
     /// # Errors
-    /// When the key does not come after the last one, times fall, lengths differ, or the disk refuses.
-    pub fn push(&mut self, user: &str, items: &[ItemId], times: &[i64]) -> Result<()> {
+    /// When the key does not come after the last one, times fall, lengths differ, a code is not in the vocabulary, or
+    /// the disk refuses.
+    pub fn push(&mut self, user: &str, items: &[ItemId], times: &[i64], values: &[Vec<u32>]) -> Result<()> {
         self.check(user, items, times)?;
+        self.add_values(items.len(), values)?;
         for (at, &item) in items.iter().enumerate() {
             if self.highest.is_none_or(|(highest, _)| item > highest) {
                 self.highest = Some((item, self.events + at));
@@ -74,6 +87,27 @@ impl Shards {
         last.clear();
         last.push_str(user);
         if self.items.len() >= self.limit { self.flush() } else { Ok(()) }
+    }
+
+    fn add_values(&mut self, events: usize, values: &[Vec<u32>]) -> Result<()> {
+        if values.len() != self.columns.len() {
+            let (expected, found) = (self.columns.len(), values.len());
+            return Err(Error::Entries { what: "event columns".into(), expected, found });
+        }
+        for ((column, all), values) in self.columns.iter_mut().zip(values) {
+            if values.len() != events {
+                let what = column.name.clone();
+                return Err(Error::Entries { what, expected: events, found: values.len() });
+            }
+            if let EventValues::Categories { vocabulary, .. } = &column.values
+                && let Some(at) = values.iter().position(|&code| code as usize >= vocabulary.len())
+            {
+                let (event, code, codes) = (self.events + at, values[at], vocabulary.len());
+                return Err(Error::NoSuchCode { column: column.name.clone(), event, code, codes });
+            }
+            all.extend_from_slice(values);
+        }
+        Ok(())
     }
 
     fn check(&self, user: &str, items: &[ItemId], times: &[i64]) -> Result<()> {
@@ -104,16 +138,32 @@ impl Shards {
     }
 
     /// Writes the shard. Tensors: `users.bytes`, `users.offsets`, `offsets` (users + 1, from 0 in each shard),
-    /// `items`, `times`.
+    /// `items`, `times`, and `events.NAME` for each event column.
     fn flush(&mut self) -> Result<()> {
         let [key_offsets, key_bytes] = self.keys.tensors("users");
-        let tensors = [
+        let numbers = |values: &[u32]| values.iter().map(|&bits| f32::from_bits(bits)).collect::<Vec<_>>();
+        let numbers: Vec<Vec<f32>> = self
+            .columns
+            .iter()
+            .map(|(column, values)| match column.kind() {
+                ColumnKind::Number => numbers(values),
+                ColumnKind::Category => Vec::new(),
+            })
+            .collect();
+        let mut tensors = vec![
             key_offsets,
             key_bytes,
             Tensor::new("offsets", &[self.offsets.len()], Values::U64(&self.offsets)),
             Tensor::new("items", &[self.items.len()], Values::Ids(&self.items)),
             Tensor::new("times", &[self.times.len()], Values::I64(&self.times)),
         ];
+        for ((column, values), numbers) in self.columns.iter().zip(&numbers) {
+            let all = match column.kind() {
+                ColumnKind::Number => Values::F32(numbers),
+                ColumnKind::Category => Values::U32(values),
+            };
+            tensors.push(Tensor::new(column_tensor(&column.name), &[values.len()], all));
+        }
         let name = shard(self.files.len());
         let hash = write_tensors(&self.folder.join(&name), &tensors)?;
         self.files.insert(name, hash);
@@ -121,6 +171,7 @@ impl Shards {
         self.offsets.truncate(1);
         self.items.clear();
         self.times.clear();
+        self.columns.iter_mut().for_each(|(_, values)| values.clear());
         Ok(())
     }
 
@@ -139,10 +190,26 @@ impl Shards {
         }
         let mut manifest = Manifest::new(self.users, catalog.len(), self.events, origin);
         manifest.files = self.files;
+        manifest.event_columns =
+            self.columns.iter().map(|(column, _)| (column.name.clone(), column.kind())).collect();
+        if !self.columns.is_empty() {
+            let vocabularies = self.columns.iter().filter_map(|(column, _)| match &column.values {
+                EventValues::Numbers(_) => None,
+                EventValues::Categories { vocabulary, .. } => Some(vocabulary.tensors(&column.name)),
+            });
+            let tensors: Vec<Tensor<'_>> = vocabularies.flatten().collect();
+            let hash = write_tensors(&self.folder.join(VOCABULARIES), &tensors)?;
+            manifest.files.insert(VOCABULARIES.to_owned(), hash);
+        }
         manifest.files.insert(CATALOG.to_owned(), catalog.write(&self.folder.join(CATALOG))?);
         write_bytes(&self.folder.join(MANIFEST), &manifest.to_json(dir)?)?;
         Ok(manifest)
     }
+}
+
+/// The name of an event column's tensor in a shard.
+pub(crate) fn column_tensor(name: &str) -> String {
+    format!("events.{name}")
 }
 
 #[cfg(test)]
@@ -155,7 +222,7 @@ mod tests {
         write_folder(dir, false, |temp| {
             let mut shards = Shards::new(temp, events);
             for (user, history) in histories.iter() {
-                shards.push(histories.user_key(user), history.items, history.times)?;
+                shards.push(histories.user_key(user), history.items, history.times, &[])?;
             }
             shards.finish(dir, catalog, serde_json::Value::Null)
         })
@@ -169,7 +236,7 @@ mod tests {
         let write = |users: &[(&str, u32)]| {
             Prepared::write_with(&home.path().join("data"), true, |shards| {
                 for (user, item) in users {
-                    shards.push(user, &[ItemId(*item)], &[1])?;
+                    shards.push(user, &[ItemId(*item)], &[1], &[])?;
                 }
                 Ok::<_, Error>((catalog.clone(), serde_json::Value::Null))
             })

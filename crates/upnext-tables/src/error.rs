@@ -100,6 +100,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A column to keep without a name.
+    #[error("{text:?} is no column; write a name such as rating, rating:number or device:category")]
+    KeptColumn {
+        /// What was given.
+        text: String,
+    },
     /// A size that is none.
     #[error("{text:?} is no size; write one such as 512MB or 2GiB")]
     Size {
@@ -353,6 +359,20 @@ pub enum Problem {
         second: String,
         /// The flag that decides.
         flag: &'static str,
+    },
+    /// Text where numbers are expected.
+    #[error("column {column:?}: {value:?} is not a number; name it {column}:category to keep text")]
+    NoNumber {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+    },
+    /// A number with a fraction as a category.
+    #[error("column {column:?}: a number with a fraction is no category; name it {column}:number")]
+    RealCategory {
+        /// The column.
+        column: String,
     },
     /// Times in two units.
     #[error(

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use serde_json::json;
+use upnext_data::ColumnKind;
 
 use crate::columns::{ITEM, Role, TIME, USER};
 use crate::error::{Place, Problem, Result};
+use crate::event_columns::{self, Kept};
 use crate::fields;
 use crate::format::{self, Format};
 use crate::options::PrepareOptions;
@@ -59,6 +61,9 @@ impl<'o> EventFile<'o> {
         for condition in &options.keep {
             wanted.push(Role::named(table.as_ref(), &path, &condition.column, "--keep")?);
         }
+        for column in &options.event_columns {
+            wanted.push(Role::named(table.as_ref(), &path, &column.name, "--event-column")?);
+        }
         let clock = Clock::new(options.time_unit);
         Ok(Self { rows: table.select(&wanted)?, format, names, clock, options })
     }
@@ -93,6 +98,18 @@ impl<'o> EventFile<'o> {
         let first = names.len();
         let kept = conditions.iter().enumerate().all(|(index, one)| one.holds(rows.value(first + index)));
         Ok(Some(event).filter(|_| kept && !outside))
+    }
+
+    /// The current row's value in the `index`-th of the kept columns; the first value decides the `kind`.
+    pub(crate) fn kept<'a>(
+        &'a self,
+        index: usize,
+        kind: &mut Option<ColumnKind>,
+        digits: &'a mut itoa::Buffer,
+    ) -> std::result::Result<Kept<'a>, Problem> {
+        let first = self.names.len() + self.options.keep.len();
+        let name = &self.options.event_columns[index].name;
+        event_columns::kept(name, self.rows.value(first + index), kind, digits)
     }
 
     /// What the prepared folder remembers of the file.

@@ -14,6 +14,7 @@ mod budget;
 mod columns;
 mod delimited;
 mod error;
+mod event_columns;
 mod event_file;
 mod fields;
 mod filter;
@@ -42,6 +43,7 @@ mod times;
 
 pub use budget::LEAST_MEMORY;
 pub use error::{Error, Place, Problem, Result};
+pub use event_columns::KeptColumn;
 pub use filter::{Condition, Operator};
 pub use format::Format;
 pub use lists::{RowSink, Score};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use upnext_data::Manifest;
 
 use crate::error::{Error, Result};
+use crate::event_columns::KeptColumn;
 use crate::filter::Condition;
 use crate::format::Format;
 use crate::times::{Moment, TimeUnit};
@@ -35,6 +36,8 @@ pub struct PrepareOptions {
     pub format: Option<Format>,
     /// Unit of the times; `None` recognises it in each file.
     pub time_unit: Option<TimeUnit>,
+    /// Columns of the event files that are kept as columns of the events.
+    pub event_columns: Vec<KeptColumn>,
     /// Conditions that an event must fulfil, all of them.
     pub keep: Vec<Condition>,
     /// Events before this moment are left out.

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::{Mutex, mpsc};
 
 use serde_json::json;
-use upnext_data::{Catalog, Column, Histories, ItemId, Prepared, Shards, Strings};
+use upnext_data::{Catalog, Column, EventColumn, EventValues, Histories, ItemId, Prepared, Shards, Strings};
 
 use crate::budget::Budget;
 use crate::error::{Error, Result};
+use crate::event_columns::{Codes, Vocabularies};
 use crate::inputs;
 use crate::intern::Keys;
 use crate::item_table::ItemTable;
@@ -35,13 +36,15 @@ pub fn prepare(options: &PrepareOptions, out: &Path, listener: &mut Listener<'_>
     let manifest = Prepared::write_with(out, options.overwrite, |shards: &mut Shards| {
         let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty());
         let sorted = Sorted::read(options, beside.unwrap_or(Path::new(".")), listener)?;
+        shards.set_columns(sorted.columns.clone());
         let (catalog, counts) = sorted
-            .finish(listener, |user, items, times| shards.push(user, items, times).map_err(Error::from))?;
+            .finish(listener, |user, items, times, values| Ok(shards.push(user, items, times, values)?))?;
         let origin = json!({
             "made_by": "prepare",
             "events": counts.origins,
             "items": counts.item_origin,
             "all_items": options.all_items,
+            "event_columns": options.event_columns,
             "keep": options.keep,
             "from": options.from,
             "to": options.to,
@@ -82,14 +85,21 @@ pub fn read(options: &PrepareOptions, listener: &mut Listener<'_>) -> Result<(Ca
     let sorted = Sorted::read(options, &std::env::temp_dir(), listener)?;
     let (mut users, mut offsets) = (Strings::default(), vec![0_u64]);
     let (mut all_items, mut all_times) = (Vec::new(), Vec::new());
-    let (catalog, _) = sorted.finish(listener, |user, items, times| {
+    let mut columns = sorted.columns.clone();
+    let (catalog, _) = sorted.finish(listener, |user, items, times, values| {
         users.push(user);
+        for (column, bits) in columns.iter_mut().zip(values) {
+            match &mut column.values {
+                EventValues::Numbers(all) => all.extend(bits.iter().map(|&bits| f32::from_bits(bits))),
+                EventValues::Categories { codes, .. } => codes.extend_from_slice(bits),
+            }
+        }
         all_items.extend_from_slice(items);
         all_times.extend_from_slice(times);
         offsets.push(all_items.len() as u64);
         Ok(())
     })?;
-    Ok((catalog, Histories::new(users, offsets, all_items, all_times)?))
+    Ok((catalog, Histories::new(users, offsets, all_items, all_times)?.with_columns(columns)?))
 }
 
 /// What happened on the way.
@@ -116,6 +126,9 @@ struct Sorted {
     table: Option<ItemTable>,
     all_items: bool,
     events: u64,
+    /// Kept columns with their vocabularies, without values.
+    columns: Vec<EventColumn>,
+    codes: Codes,
     counts: Counts,
 }
 
@@ -127,12 +140,19 @@ impl Sorted {
         budget.check_disk(spill)?;
         let room = Room::new(spill, budget.spools);
         let mut items = Keys::default();
-        let mut parts = Parts::new(budget.parts, &room);
-        let read = reading::read(&files, options, listener, |user, item, time| {
+        let kept_columns = options.event_columns.len();
+        let mut parts = Parts::new(budget.parts, kept_columns, &room);
+        let mut vocabularies = Vocabularies::new(kept_columns);
+        let mut bits = vec![0; kept_columns];
+        let read = reading::read(&files, options, listener, &mut |user, item, time, kept| {
             let item = items.number(item).ok_or(Error::TooManyKeys { what: "items" })?;
-            parts.push(user, item, time)
+            for (column, (bits, &value)) in bits.iter_mut().zip(kept).enumerate() {
+                *bits = vocabularies.bits(column, value)?;
+            }
+            parts.push(user, item, time, &bits)
         })?;
-        let Outcome { origins, mut bad, filtered } = read;
+        let Outcome { origins, mut bad, filtered, kinds } = read;
+        let (columns, codes) = vocabularies.finish(&options.event_columns, &kinds);
         let events = parts.events();
         match files.last() {
             Some(_) if events == 0 && filtered > 0 => return Err(Error::AllFiltered { rows: filtered }),
@@ -154,20 +174,22 @@ impl Sorted {
             filtered,
             ..Counts::default()
         };
-        Ok(Self { runs, room, items, kept, table, all_items: options.all_items, events, counts })
+        let all_items = options.all_items;
+        Ok(Self { runs, room, items, kept, table, all_items, events, columns, codes, counts })
     }
 
     /// Hands over user by user and returns the catalogue.
     fn finish(
         mut self,
         listener: &mut Listener<'_>,
-        mut push: impl FnMut(&str, &[ItemId], &[i64]) -> Result<()>,
+        mut push: impl FnMut(&str, &[ItemId], &[i64], &[Vec<u32>]) -> Result<()>,
     ) -> Result<(Catalog, Counts)> {
         let (order, ranks) = self.number()?;
         let catalog = catalog(&self.items, &order, self.table.as_ref())?;
-        let (kept, of) = (&self.kept, self.events);
+        let (kept, codes, of) = (&self.kept, &self.codes, self.events);
         let (mut read, mut told, mut written) = (0_u64, 0_u64, 0_u64);
         let mut ids = Vec::new();
+        let mut values = vec![Vec::new(); self.columns.len()];
         tell(listener, Progress::Writing { events: 0, of })?;
         merge(&self.runs, &self.room, |user| {
             read += user.items.len() as u64;
@@ -176,7 +198,10 @@ impl Sorted {
                 ids.clear();
                 ids.extend(user.items.iter().map(|&item| ItemId(ranks[item as usize])));
                 written += ids.len() as u64;
-                push(&String::from_utf8_lossy(&user.key), &ids, &user.times)?;
+                for (column, values) in values.iter_mut().enumerate() {
+                    codes.column(column, &user.kept, values);
+                }
+                push(&String::from_utf8_lossy(&user.key), &ids, &user.times, &values)?;
             }
             if read - told >= PROGRESS_ROWS {
                 told = read;

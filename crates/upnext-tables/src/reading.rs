@@ -4,8 +4,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::{self, SyncSender};
 
+use upnext_data::ColumnKind;
+
 use crate::bad_rows::BadRows;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
+use crate::event_columns::Kept;
 use crate::event_file::{Event, EventFile};
 use crate::options::{Listener, PROGRESS_ROWS, PrepareOptions, Progress, tell};
 use crate::source::Source;
@@ -23,6 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) bad: BadRows,
     /// Events that a condition or a bound in time left out.
     pub(crate) filtered: u64,
+    /// Kinds of the kept columns; `None` where none has a value.
+    pub(crate) kinds: Vec<Option<ColumnKind>>,
 }
 
 enum Word {
@@ -36,7 +41,20 @@ struct Chunk {
     keys: Vec<u8>,
     /// Of each event the bytes of its user's key, of its item's key, and its time.
     events: Vec<(u16, u16, Option<i64>)>,
+    /// Of each event the values of the kept columns; the text of categories stands behind the event's keys.
+    kept: Vec<Piece>,
 }
+
+/// A value of a kept column.
+enum Piece {
+    Nothing,
+    Number(f32),
+    /// Bytes of the text.
+    Category(u16),
+}
+
+/// What is done with an event: user, item, time in microseconds, values of the kept columns.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8], Option<i64>, &[Kept<'_>]) -> Result<()>;
 
 impl Chunk {
     fn push(&mut self, event: &Event<'_>) {
@@ -46,31 +64,65 @@ impl Chunk {
         self.events.push((event.user.len() as u16, event.item.len() as u16, event.time));
     }
 
-    fn each(&self, mut take: impl FnMut(&[u8], &[u8], Option<i64>) -> Result<()>) -> Result<()> {
-        let mut keys = self.keys.as_slice();
+    /// Takes an event's keys back, and values that were kept of it.
+    fn cut(&mut self, keys: usize, kept: usize) {
+        self.keys.truncate(keys);
+        self.kept.truncate(kept);
+    }
+
+    fn keep(&mut self, value: Kept<'_>) {
+        self.kept.push(match value {
+            Kept::Nothing => Piece::Nothing,
+            Kept::Number(number) => Piece::Number(number),
+            Kept::Category(text) => {
+                self.keys.extend_from_slice(text.as_bytes());
+                Piece::Category(text.len() as u16)
+            }
+        });
+    }
+
+    /// Hands over event by event, each with so many values of kept columns.
+    fn each(&self, columns: usize, take: Take<'_>) -> Result<()> {
+        let (mut keys, mut pieces) = (self.keys.as_slice(), self.kept.as_slice());
+        let mut kept = Vec::with_capacity(columns);
         for &(user, item, time) in &self.events {
             let (user, rest) = keys.split_at(usize::from(user));
-            let (item, rest) = rest.split_at(usize::from(item));
-            take(user, item, time)?;
-            keys = rest;
+            let (item, mut rest) = rest.split_at(usize::from(item));
+            let (mine, others) = pieces.split_at(columns);
+            kept.clear();
+            for piece in mine {
+                kept.push(match *piece {
+                    Piece::Nothing => Kept::Nothing,
+                    Piece::Number(number) => Kept::Number(number),
+                    Piece::Category(bytes) => {
+                        let (text, after) = rest.split_at(usize::from(bytes));
+                        rest = after;
+                        // Cut where it was joined.
+                        Kept::Category(std::str::from_utf8(text).unwrap_or_default())
+                    }
+                });
+            }
+            take(user, item, time, &kept)?;
+            (keys, pieces) = (rest, others);
         }
         Ok(())
     }
 }
 
-/// Reads all `files` in order and hands over their events: user, item, and time in microseconds.
+/// Reads all `files` in order and hands over their events.
 pub(crate) fn read(
     files: &[std::path::PathBuf],
     options: &PrepareOptions,
     listener: &mut Listener<'_>,
-    mut take: impl FnMut(&[u8], &[u8], Option<i64>) -> Result<()>,
+    take: Take<'_>,
 ) -> Result<Outcome> {
+    let columns = options.event_columns.len();
     let (send, receive) = mpsc::sync_channel(CHUNKS);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || read_files(files, options, &send));
         let taken = receive.iter().try_for_each(|word| match word {
             Word::Progress(progress) => tell(listener, progress),
-            Word::Events(chunk) => chunk.each(&mut take),
+            Word::Events(chunk) => chunk.each(columns, take),
         });
         // A reader whose words nobody takes stops.
         drop(receive);
@@ -87,11 +139,25 @@ fn read_files(
     send: &SyncSender<Word>,
 ) -> Result<Outcome> {
     let bad = BadRows::new(options.max_bad_rows);
-    let mut outcome = Outcome { origins: Vec::with_capacity(files.len()), bad, filtered: 0 };
+    let kinds = options.event_columns.iter().map(|column| column.kind).collect();
+    let mut outcome = Outcome { origins: Vec::with_capacity(files.len()), bad, filtered: 0, kinds };
     for path in files {
         read_file(path, options, send, &mut outcome)?;
     }
     Ok(outcome)
+}
+
+/// Adds the current row's values of the kept columns.
+fn keep(
+    file: &EventFile<'_>,
+    chunk: &mut Chunk,
+    kinds: &mut [Option<ColumnKind>],
+) -> std::result::Result<(), Problem> {
+    let mut digits = itoa::Buffer::new();
+    for (index, kind) in kinds.iter_mut().enumerate() {
+        chunk.keep(file.kept(index, kind, &mut digits)?);
+    }
+    Ok(())
 }
 
 fn read_file(
@@ -112,10 +178,21 @@ fn read_file(
     let (mut rows, mut chunk) = (0_u64, Chunk::default());
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
     while let Some((place, row)) = file.advance(&mut digits)? {
-        match row {
-            Ok(Some(event)) => chunk.push(&event),
-            Ok(None) => outcome.filtered += 1,
-            Err(problem) => outcome.bad.skip(Error::Row { path: path.into(), place, problem })?,
+        let (keys, kept) = (chunk.keys.len(), chunk.kept.len());
+        let row = row.map(|event| event.map(|event| chunk.push(&event)));
+        let row = row.and_then(|event| match event {
+            Some(()) => keep(&file, &mut chunk, &mut outcome.kinds),
+            None => {
+                outcome.filtered += 1;
+                Ok(())
+            }
+        });
+        if let Err(problem) = row {
+            if chunk.keys.len() > keys {
+                chunk.cut(keys, kept);
+                chunk.events.pop();
+            }
+            outcome.bad.skip(Error::Row { path: path.into(), place, problem })?;
         }
         if chunk.events.len() == CHUNK_EVENTS {
             say(Word::Events(std::mem::take(&mut chunk)))?;

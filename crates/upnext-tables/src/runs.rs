@@ -11,10 +11,23 @@ use crate::times::MICROS;
 /// Events that are read or written at once.
 const EVENTS: usize = 4096;
 
+/// An event of a user.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Row {
+    /// In microseconds.
+    pub(crate) time: i64,
+    /// The item's number.
+    pub(crate) item: u32,
+    /// Which of the rows of kept values is its.
+    pub(crate) index: u32,
+}
+
 /// The users of one part.
 pub(crate) struct Run {
     spool: Spool,
     users: u64,
+    /// Kept columns.
+    columns: usize,
 }
 
 #[derive(Default)]
@@ -25,8 +38,15 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    /// Adds a user with `(microseconds, item)` rows in order.
-    pub(crate) fn push(&mut self, user: &[u8], rows: &[(i64, u32)], room: &Room) -> Result<()> {
+    /// Adds a user with rows in order; `kept` has the values of so many columns for each index.
+    pub(crate) fn push(
+        &mut self,
+        user: &[u8],
+        rows: &[Row],
+        kept: &[u32],
+        columns: usize,
+        room: &Room,
+    ) -> Result<()> {
         self.bytes.clear();
         self.bytes.extend_from_slice(&(user.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(user);
@@ -34,9 +54,15 @@ impl RunWriter {
         self.spool.push(&self.bytes, room);
         for rows in rows.chunks(EVENTS) {
             self.bytes.clear();
-            for (time, item) in rows {
-                self.bytes.extend_from_slice(&item.to_le_bytes());
-                self.bytes.extend_from_slice(&time.div_euclid(MICROS).to_le_bytes());
+            for row in rows {
+                self.bytes.extend_from_slice(&row.item.to_le_bytes());
+                self.bytes.extend_from_slice(&row.time.div_euclid(MICROS).to_le_bytes());
+            }
+            for row in rows.iter().filter(|_| columns > 0) {
+                let at = row.index as usize * columns;
+                for bits in &kept[at..at + columns] {
+                    self.bytes.extend_from_slice(&bits.to_le_bytes());
+                }
             }
             self.spool.push(&self.bytes, room);
         }
@@ -44,8 +70,8 @@ impl RunWriter {
         if room.is_over() { self.spool.spill(room) } else { Ok(()) }
     }
 
-    pub(crate) fn finish(self) -> Run {
-        Run { spool: self.spool, users: self.users }
+    pub(crate) fn finish(self, columns: usize) -> Run {
+        Run { spool: self.spool, users: self.users, columns }
     }
 }
 
@@ -58,6 +84,10 @@ pub(crate) struct User {
     pub(crate) items: Vec<u32>,
     /// Unix seconds of each.
     pub(crate) times: Vec<i64>,
+    /// The values of the kept columns, event by event.
+    pub(crate) kept: Vec<u32>,
+    /// Kept columns.
+    columns: usize,
 }
 
 impl User {
@@ -68,11 +98,14 @@ impl User {
             if kept[self.items[from] as usize] {
                 self.items[to] = self.items[from];
                 self.times[to] = self.times[from];
+                let values = from * self.columns..(from + 1) * self.columns;
+                self.kept.copy_within(values, to * self.columns);
                 to += 1;
             }
         }
         self.items.truncate(to);
         self.times.truncate(to);
+        self.kept.truncate(to * self.columns);
     }
 }
 
@@ -105,11 +138,14 @@ impl<R: Read> Reader<R> {
         let mut left = u64::from_le_bytes(count) as usize;
         self.user.items.clear();
         self.user.times.clear();
+        self.user.kept.clear();
         while left > 0 {
             let events = left.min(EVENTS);
-            self.bytes.resize(events * 12, 0);
+            self.bytes.resize(events * (12 + 4 * self.user.columns), 0);
             self.from.read_exact(&mut self.bytes)?;
-            for event in self.bytes.as_chunks::<12>().0 {
+            let (rows, kept) = self.bytes.split_at(events * 12);
+            self.user.kept.extend(kept.as_chunks::<4>().0.iter().map(|bits| u32::from_le_bytes(*bits)));
+            for event in rows.as_chunks::<12>().0 {
                 let [a, b, c, d, time @ ..] = *event;
                 self.user.items.push(u32::from_le_bytes([a, b, c, d]));
                 self.user.times.push(i64::from_le_bytes(time));
@@ -127,7 +163,8 @@ pub(crate) fn merge(runs: &[Run], room: &Room, mut each: impl FnMut(&mut User) -
     let mut first = BinaryHeap::with_capacity(runs.len());
     for (index, run) in runs.iter().enumerate() {
         let from = run.spool.reader(room)?;
-        let mut reader = Reader { from, left: run.users, user: User::default(), bytes: Vec::new() };
+        let user = User { columns: run.columns, ..User::default() };
+        let mut reader = Reader { from, left: run.users, user, bytes: Vec::new() };
         if reader.advance().map_err(failed)? {
             first.push(Reverse((reader.user.key.clone(), index)));
         }

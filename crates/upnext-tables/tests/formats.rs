@@ -1,11 +1,11 @@
 //! The same events in every format, their order, and what the prepared folder says.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use upnext_data::{Catalog, Histories, ItemId, Prepared, UserId};
+use upnext_data::{Catalog, EventValues, Histories, ItemId, Prepared, UserId};
 use upnext_tables::{Columns, Format, PrepareOptions, Progress, prepare, read, write_events, write_items};
 
 fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -178,6 +178,47 @@ fn conditions_bounds_and_the_core_leave_out_what_they_say() {
     let none = PrepareOptions { keep: vec!["rating > 9".parse().unwrap()], ..all() };
     let error = read(&none, listen).unwrap_err().to_string();
     assert!(error.starts_with("no event is left of 8: --keep"), "{error}");
+}
+
+#[test]
+fn kept_columns_are_typed_and_stay_with_their_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "user_id,item_id,rating,device,timestamp\n\
+        b,x,,tv,9\nb,y,4.5,,3\na,z,2,web,5\na,x,,tv,5\nb,w,1,phone,7\n";
+    let path = write(folder.path(), "e.csv", text);
+    let event_columns = ["rating", "device"].map(|name| name.parse().unwrap()).to_vec();
+    let kept = PrepareOptions { event_columns, ..options(&[&path]) };
+    let (catalog, histories) = read(&kept, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(of(&catalog, &histories, "b"), ["y", "w", "x"]);
+    let [rating, device] = histories.columns() else { panic!("two columns were asked for") };
+    let EventValues::Numbers(ratings) = &rating.values else { panic!("ratings are numbers") };
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(ratings), bits(&[2.0, f32::NAN, 4.5, 1.0, f32::NAN]));
+    let EventValues::Categories { codes, vocabulary } = &device.values else {
+        panic!("devices are categories")
+    };
+    assert_eq!(vocabulary.iter().collect::<Vec<_>>(), ["", "phone", "tv", "web"]);
+    assert_eq!(codes, &[3, 2, 0, 1, 2]);
+    // Written and read again, and with too few events left out, they are the same.
+    let out = folder.path().join("out");
+    prepare(&kept, &out, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(Prepared::open(&out).unwrap().histories, histories);
+    let core = PrepareOptions { min_item_events: 2, ..kept.clone() };
+    let (_, thinned) = read(&core, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(thinned.columns()[1].len(), 2);
+    let typed =
+        |column: &str| PrepareOptions { event_columns: vec![column.parse().unwrap()], ..kept.clone() };
+    let error = read(&typed("device:number"), &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(
+        error
+            .ends_with(":2: column \"device\": \"tv\" is not a number; name it device:category to keep text"),
+        "{error}"
+    );
+    let skipping = PrepareOptions { max_bad_rows: 9, ..typed("device:number") };
+    let (catalog, histories) = read(&skipping, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(of(&catalog, &histories, "b"), ["y"], "rows without a number are bad rows as a whole");
+    let error = read(&typed("colour"), &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(error.contains("no column \"colour\"") && error.ends_with("--event-column"), "{error}");
 }
 
 #[test]
