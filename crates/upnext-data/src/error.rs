@@ -47,6 +47,16 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that would be overwritten holds something that is not part of one.
+    #[error(
+        "{path} holds {entry:?}, which is no part of what would replace it: move it away or name another folder"
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        entry: String,
+    },
     /// A path without a last part, such as `/` or `..`.
     #[error("{path} names no folder that could be written")]
     NoName {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::event_column::{ColumnKind, EventColumn, EventValues};
-use crate::manifest::{CATALOG, Manifest, VOCABULARIES, shard};
+use crate::manifest::{CATALOG, Manifest, VOCABULARIES, is_part, shard};
 use crate::sealed::{self, FileHash, TensorFile, write_folder};
 use crate::shards::{Shards, column_tensor};
 use crate::{Catalog, Error, Histories, Result, Strings};
@@ -84,7 +84,7 @@ impl Prepared {
         overwrite: bool,
         fill: impl FnOnce(&mut Shards) -> std::result::Result<(Catalog, serde_json::Value), E>,
     ) -> std::result::Result<Manifest, E> {
-        write_folder(dir, overwrite, |temp| {
+        write_folder(dir, overwrite, is_part, |temp| {
             let mut shards = Shards::new(temp, SHARD_EVENTS);
             let (catalog, origin) = fill(&mut shards)?;
             Ok(shards.finish(dir, &catalog, origin)?)

@@ -31,6 +31,13 @@ pub(crate) fn shard(index: usize) -> String {
     format!("{HISTORIES}{index:05}{SUFFIX}")
 }
 
+/// Whether a prepared folder may have an entry of this name.
+pub(crate) fn is_part(name: &str) -> bool {
+    let shard = name.strip_prefix(HISTORIES).and_then(|name| name.strip_suffix(SUFFIX));
+    [MANIFEST, CATALOG, VOCABULARIES].contains(&name)
+        || shard.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Counts, origin and files of a prepared folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -219,13 +219,18 @@ mod tests {
     use crate::{Histories, Prepared};
 
     fn write(dir: &Path, catalog: &Catalog, histories: &Histories, events: usize) -> Manifest {
-        write_folder(dir, false, |temp| {
-            let mut shards = Shards::new(temp, events);
-            for (user, history) in histories.iter() {
-                shards.push(histories.user_key(user), history.items, history.times, &[])?;
-            }
-            shards.finish(dir, catalog, serde_json::Value::Null)
-        })
+        write_folder(
+            dir,
+            false,
+            |_| true,
+            |temp| {
+                let mut shards = Shards::new(temp, events);
+                for (user, history) in histories.iter() {
+                    shards.push(histories.user_key(user), history.items, history.times, &[])?;
+                }
+                shards.finish(dir, catalog, serde_json::Value::Null)
+            },
+        )
         .unwrap()
     }
 

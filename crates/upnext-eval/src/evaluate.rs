@@ -101,11 +101,16 @@ pub(crate) fn batch_size(items: usize) -> usize {
     (SCORES / items.max(1)).clamp(1, QUESTIONS)
 }
 
+/// What a system may know of each question.
+pub(crate) fn inputs<'a>(histories: &'a Histories, asked: &[Question]) -> Vec<&'a [ItemId]> {
+    asked.iter().map(|question| question.input(histories).items).collect()
+}
+
 /// (dropped, kept) ranks of one batch.
 fn rank_batch(scorer: &dyn Scorer, histories: &Histories, asked: &[Question]) -> Result<Vec<(u32, u32)>> {
     let items = scorer.items();
     let mut scores_bi = vec![0.0; asked.len() * items];
-    scorer.answer(histories, asked, &mut scores_bi)?;
+    scorer.score(&inputs(histories, asked), &mut scores_bi)?;
     let mut scratch = Vec::new();
     let rank = |(question, scores): (&Question, &[f32])| {
         let found = ranks(scores, target(question, histories), question.input(histories).items, &mut scratch);

@@ -9,7 +9,7 @@ use upnext_data::Histories;
 use upnext_data::ItemId;
 use upnext_data::Question;
 
-use crate::evaluate::{batch_size, check, target};
+use crate::evaluate::{batch_size, check, inputs, target};
 use crate::rank::distinct_but;
 use crate::{Error, Result, Scorer};
 
@@ -83,7 +83,7 @@ impl Asked<'_> {
     fn best_of_batch(&self, questions: &[Question]) -> Result<Vec<Vec<(ItemId, f32)>>> {
         let items = self.scorer.items();
         let mut scores_bi = vec![0.0; questions.len() * items];
-        self.scorer.answer(self.histories, questions, &mut scores_bi)?;
+        self.scorer.score(&inputs(self.histories, questions), &mut scores_bi)?;
         let mut seen = Vec::new();
         let list = |(question, scores): (&Question, &[f32])| {
             distinct_but(question.input(self.histories).items, target(question, self.histories), &mut seen);

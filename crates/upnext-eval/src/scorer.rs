@@ -1,7 +1,5 @@
 //! What can be evaluated: anything that scores every item after an input.
 
-use upnext_data::Histories;
-use upnext_data::Question;
 use upnext_data::{ItemId, window};
 use upnext_kernels::{Rows, score};
 use upnext_model::{Network, Vectors};
@@ -24,17 +22,6 @@ pub trait Scorer: Sync {
     /// # Errors
     /// When an input is empty or holds an unknown item, or `out` has another size.
     fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()>;
-
-    /// Scores for whole questions, `(b, i)`; by default those of their inputs' items.
-    ///
-    /// A system that also reads times or users, such as the truth of a generated world, overrides this.
-    ///
-    /// # Errors
-    /// As [`Scorer::score`].
-    fn answer(&self, histories: &Histories, questions: &[Question], out: &mut [f32]) -> Result<()> {
-        let inputs: Vec<&[ItemId]> = questions.iter().map(|asked| asked.input(histories).items).collect();
-        self.score(&inputs, out)
-    }
 }
 
 /// The frozen network with its item vectors.

@@ -84,14 +84,19 @@ impl Checkpoints {
             // One that lost its manifest is of no use to anybody, and would not give way by itself.
             fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
         }
-        write_folder(&path, true, |folder| {
-            let tensors = write(&folder.join(TENSORS), model, adam)?;
-            let (state, origin) = (state.clone(), self.origin.clone());
-            let body = Body { version: VERSION, state, updates: adam.updates, origin, tensors };
-            let seal = blake3::hash(&serde_json::to_vec(&body)?).to_hex().to_string();
-            write_bytes(&folder.join(MANIFEST), &serde_json::to_vec(&Sealed { seal, body })?)?;
-            Ok::<_, Error>(())
-        })?;
+        write_folder(
+            &path,
+            true,
+            |_| true,
+            |folder| {
+                let tensors = write(&folder.join(TENSORS), model, adam)?;
+                let (state, origin) = (state.clone(), self.origin.clone());
+                let body = Body { version: VERSION, state, updates: adam.updates, origin, tensors };
+                let seal = blake3::hash(&serde_json::to_vec(&body)?).to_hex().to_string();
+                write_bytes(&folder.join(MANIFEST), &serde_json::to_vec(&Sealed { seal, body })?)?;
+                Ok::<_, Error>(())
+            },
+        )?;
         self.prune(state)?;
         Ok(path)
     }

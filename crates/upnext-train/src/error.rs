@@ -37,7 +37,7 @@ pub enum Error {
     },
     /// The run would not fit into memory.
     #[error(
-        "the run needs about {} MiB of memory, but {} MiB are available: lower model.rank, model.width, train.users or train.tokens",
+        "the run needs about {} MiB of memory, but {} MiB are available: {remedy}",
         needed / MIB, available / MIB
     )]
     Memory {
@@ -45,7 +45,12 @@ pub enum Error {
         needed: u64,
         /// Bytes that the system has left.
         available: u64,
+        /// What would need less.
+        remedy: &'static str,
     },
+    /// Another process trains in the run folder.
+    #[error("another training is writing to {}: wait for it, stop it, or name another folder", .0.display())]
+    Busy(PathBuf),
     /// A dense update was asked for over a table that is too large for it.
     #[error(
         "train.table_optimizer = \"dense\" updates all {items} items each step, and is offered up to {most}: use \"lazy\""

@@ -32,6 +32,20 @@ impl Estimate {
         self.held.saturating_add(self.needed())
     }
 
+    /// What would need less, by what needs most.
+    fn remedy(&self) -> &'static str {
+        let most = self.tables.max(self.parameters).max(self.step).max(self.validation);
+        if most == self.tables {
+            "the item tables need most: lower model.rank, or use train.table_optimizer = \"lazy\""
+        } else if most == self.parameters {
+            "the matrices need most: lower model.width, model.hidden or model.layers"
+        } else if most == self.step {
+            "a step needs most: lower train.users or train.tokens, model.window, model.layers or loss.count"
+        } else {
+            "validation needs most: use fewer --threads or lower model.window"
+        }
+    }
+
     /// What is needed on top of what is held.
     #[must_use]
     pub fn needed(&self) -> u64 {
@@ -62,13 +76,15 @@ pub fn estimate(config: &RunConfig, items: usize, train: &[usize]) -> Result<Est
         (true, TableOptimizer::Lazy) => 1,
         (false, TableOptimizer::Lazy) => 0,
     };
-    let tokens = largest_batch(config.train.batch, model.window, train) as u64;
+    // No window holds more than the longest history; one event of it is asked for.
+    let window = model.window.min(train.iter().copied().max().unwrap_or(0) + 2);
+    let tokens = largest_batch(config.train.batch, window, train) as u64;
     Ok(Estimate {
         held: resident_bytes().unwrap_or(0),
         tables: table.saturating_mul(3 * tables + dense).saturating_add(items as u64 * PER_ITEM),
         parameters: parameters.saturating_mul(5),
         step: step_bytes(config, tokens, items as u64),
-        validation: validation_bytes(model, items as u64),
+        validation: validation_bytes(model, window, items as u64),
     })
 }
 
@@ -79,7 +95,7 @@ pub fn estimate(config: &RunConfig, items: usize, train: &[usize]) -> Result<Est
 pub fn check(estimate: &Estimate) -> Result<()> {
     match available_bytes() {
         Some(available) if estimate.needed() > available => {
-            Err(Error::Memory { needed: estimate.needed(), available })
+            Err(Error::Memory { needed: estimate.needed(), available, remedy: estimate.remedy() })
         }
         _ => Ok(()),
     }
@@ -126,10 +142,10 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
 }
 
 /// Scores and states of the batches that validation has in flight.
-fn validation_bytes(model: &ModelConfig, items: u64) -> u64 {
+fn validation_bytes(model: &ModelConfig, window: usize, items: u64) -> u64 {
     let threads = rayon::current_num_threads() as u64;
     let scores = (1_u64 << 22).max(items).saturating_mul(4);
-    let states = 64 * (model.window as u64).saturating_mul(4 * (6 * model.width + 3 * model.hidden) as u64);
+    let states = 64 * (window as u64).saturating_mul(4 * (6 * model.width + 3 * model.hidden) as u64);
     threads.saturating_mul(scores.saturating_add(states))
 }
 
@@ -189,6 +205,19 @@ mod tests {
         assert_eq!(large.tables, 1_000_000 * (3 * 64 * 4 + 32));
         assert_eq!(small.parameters, large.parameters);
         assert!(large.step < 2 * small.step);
+    }
+
+    #[test]
+    fn windows_beyond_the_longest_history_cost_nothing() {
+        let mut config = RunConfig::default();
+        config.model.positions = upnext_model::Positions::Rotary;
+        let train = vec![100; 1000];
+        let estimate_at = |config: &RunConfig| estimate(config, 1000, &train).unwrap();
+        config.model.window = 200;
+        let usual = estimate_at(&config);
+        config.model.window = 300_000;
+        let huge = estimate_at(&config);
+        assert_eq!((usual.step, usual.validation), (huge.step, huge.validation));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `config.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `model/` and `summary.json`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,9 @@ pub(crate) struct RunFolder {
     path: PathBuf,
     /// Whether a run of the same configuration and data was begun in it before.
     pub(crate) found: bool,
+    /// Held, not read: keeps other trainings out, and ends with the process however it ends. Systems without locks on
+    /// folders do without.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -31,7 +34,10 @@ impl RunFolder {
         data_hash: &str,
         options: &TrainOptions<'_>,
     ) -> Result<Self> {
-        let folder = Self { path: path.to_owned(), found: false };
+        if path.is_file() {
+            return Err(Error::NotARun(path.to_owned()));
+        }
+        let folder = Self { path: path.to_owned(), found: false, _lock: lock(path)? };
         let begun = path.join(CONFIG).is_file();
         match fs::read_dir(path) {
             // A run that was killed before its configuration was written left nothing but that file's copy.
@@ -51,6 +57,7 @@ impl RunFolder {
             Err(error) => return Err(Error::io("listing", path)(error)),
         }
         fs::create_dir_all(path).map_err(Error::io("making", path))?;
+        let folder = Self { _lock: folder._lock.or(lock(path)?), ..folder };
         folder.write(CONFIG, config.to_toml()?.as_bytes())?;
         Ok(folder)
     }
@@ -124,5 +131,35 @@ impl RunFolder {
             let _ = folder.sync_all();
         }
         Ok(())
+    }
+}
+
+/// Locks a folder that is there.
+fn lock(path: &Path) -> Result<Option<File>> {
+    let Ok(folder) = File::open(path) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy(path.to_owned())),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_second_training_is_kept_out_until_the_first_ends() {
+        let home = tempfile::tempdir().unwrap();
+        let (run, config) = (home.path().join("run"), RunConfig::default());
+        let open = |resume| {
+            RunFolder::open(&run, &config, "hash", &TrainOptions { resume, ..TrainOptions::default() })
+        };
+        let first = open(false).unwrap();
+        assert!(matches!(open(true), Err(Error::Busy(_))));
+        drop(first);
+        assert!(open(true).unwrap().found);
     }
 }

@@ -14,25 +14,27 @@ use crate::{Error, Result};
 /// Writes a folder whole or not at all: `fill` writes its files into the temporary folder that it is given.
 ///
 /// Everything is synced before the folder gets its name, and the name before this returns. With `overwrite` an
-/// existing folder with a `manifest.json`, or an empty one, gives way; until the new one is complete the old one stays
-/// as it is. Modes follow the umask. Missing parents are made.
+/// existing folder gives way if it is empty, or has a `manifest.json` and nothing but entries whose names are `ours`;
+/// until the new one is complete the old one stays as it is. Modes follow the umask. Missing parents are made.
 ///
 /// # Errors
-/// When `fill` fails, the folder exists and `overwrite` is false, it is no folder of ours, or the disk refuses. What
+/// When `fill` fails, the folder exists and `overwrite` is false, it holds something else, or the disk refuses. What
 /// was there before is then there still.
 pub fn write_folder<T, E: From<Error>>(
     dir: &Path,
     overwrite: bool,
+    ours: fn(&str) -> bool,
     fill: impl FnOnce(&Path) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
     let place = Place::of(dir)?;
     fs::create_dir_all(&place.parent).map_err(Error::io("making", &place.parent))?;
     place.recover()?;
-    place.check(overwrite)?;
+    let ours = overwrite.then_some(ours);
+    place.check(ours)?;
     let new = Sibling::make(&place.sibling(NEW))?;
     let value = fill(&new.path)?;
     sync_tree(&new.path)?;
-    place.install(new, overwrite)?;
+    place.install(new, ours)?;
     Ok(value)
 }
 
@@ -72,17 +74,19 @@ impl Place {
         fs::symlink_metadata(&self.target).is_ok()
     }
 
-    /// Refuses to write over what must stay.
-    fn check(&self, overwrite: bool) -> Result<()> {
+    /// Refuses to write over what must stay: everything, unless names are told that are `ours`.
+    fn check(&self, ours: Option<fn(&str) -> bool>) -> Result<()> {
         let path = self.target.clone();
         if !self.exists() {
             return Ok(());
         }
-        if !overwrite {
-            return Err(Error::Exists { path });
+        let Some(ours) = ours else { return Err(Error::Exists { path }) };
+        let Ok(entries) = fs::read_dir(&path) else { return Err(Error::NotOurs { path }) };
+        let names: Vec<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+        if let Some(entry) = names.iter().find(|name| !name.to_str().is_some_and(ours)) {
+            return Err(Error::Foreign { path, entry: entry.to_string_lossy().into_owned() });
         }
-        let empty = || fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_none());
-        if self.target.join("manifest.json").is_file() || empty() {
+        if names.is_empty() || path.join("manifest.json").is_file() {
             Ok(())
         } else {
             Err(Error::NotOurs { path })
@@ -106,8 +110,8 @@ impl Place {
     }
 
     /// Gives the finished sibling its name.
-    fn install(&self, mut new: Sibling, overwrite: bool) -> Result<()> {
-        self.check(overwrite)?;
+    fn install(&self, mut new: Sibling, ours: Option<fn(&str) -> bool>) -> Result<()> {
+        self.check(ours)?;
         let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(Error::io("renaming", from));
         if !self.exists() {
             rename(&new.path, &self.target)?;

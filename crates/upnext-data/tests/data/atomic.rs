@@ -9,11 +9,16 @@ use upnext_data::{Error, Prepared};
 use crate::world;
 
 fn write(dir: &Path, overwrite: bool, text: &str) -> Result<(), Error> {
-    write_folder(dir, overwrite, |temp| {
-        write_bytes(&temp.join("manifest.json"), text.as_bytes())?;
-        fs::create_dir(temp.join("deeper")).unwrap();
-        write_bytes(&temp.join("deeper/x"), b"x").map(|_| ())
-    })
+    write_folder(
+        dir,
+        overwrite,
+        |name| ["manifest.json", "deeper"].contains(&name),
+        |temp| {
+            write_bytes(&temp.join("manifest.json"), text.as_bytes())?;
+            fs::create_dir(temp.join("deeper")).unwrap();
+            write_bytes(&temp.join("deeper/x"), b"x").map(|_| ())
+        },
+    )
 }
 
 fn text(dir: &Path) -> String {
@@ -56,7 +61,16 @@ fn overwriting_spares_what_is_not_ours() {
     let other = home.path().join("thesis");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "ten years").unwrap();
-    assert!(matches!(write(&other, true, "1").unwrap_err(), Error::NotOurs { .. }));
+    let foreign = |dir: &Path| write(dir, true, "1").unwrap_err().to_string();
+    assert!(foreign(&other).contains("holds \"thesis.tex\", which is no part"), "{}", foreign(&other));
+    // Nor does a manifest make everything beside it ours.
+    fs::write(dir.join("notes.txt"), "keep me").unwrap();
+    assert!(foreign(&dir).contains("notes.txt"));
+    assert_eq!(text(&dir), "into an empty folder");
+    fs::remove_file(dir.join("notes.txt")).unwrap();
+    write(&dir, true, "again").unwrap();
+    fs::remove_file(dir.join("manifest.json")).unwrap();
+    assert!(matches!(write(&dir, true, "1").unwrap_err(), Error::NotOurs { .. }));
     assert_eq!(fs::read_to_string(other.join("thesis.tex")).unwrap(), "ten years");
     let file = home.path().join("file");
     fs::write(&file, "x").unwrap();
@@ -69,10 +83,15 @@ fn a_failure_leaves_the_old_folder_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
     write(&dir, false, "1").unwrap();
-    let failed: Result<(), Error> = write_folder(&dir, true, |temp| {
-        write_bytes(&temp.join("manifest.json"), b"half")?;
-        write_bytes(&temp.join("no/such/folder"), b"").map(|_| ())
-    });
+    let failed: Result<(), Error> = write_folder(
+        &dir,
+        true,
+        |_| true,
+        |temp| {
+            write_bytes(&temp.join("manifest.json"), b"half")?;
+            write_bytes(&temp.join("no/such/folder"), b"").map(|_| ())
+        },
+    );
     assert!(matches!(failed.unwrap_err(), Error::Io { action: "creating", .. }));
     assert_eq!((text(&dir), names(home.path())), ("1".to_owned(), vec!["data".to_owned()]));
 }
@@ -124,6 +143,8 @@ fn modes_follow_the_umask_and_links_are_followed() {
         assert_eq!(mode(&dir.join(name)), mode(&home.path().join("plain")));
     }
     assert_eq!(mode(&dir), mode(&home.path().join("folder")));
+    fs::remove_dir_all(&dir).unwrap();
+    write(&dir, false, "1").unwrap();
     std::os::unix::fs::symlink(&dir, &link).unwrap();
     write(&link, true, "through the link").unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

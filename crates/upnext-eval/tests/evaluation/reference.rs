@@ -36,7 +36,7 @@ fn check(name: &str, expected: &[Expected]) {
     let out = temporary.path().join("data");
     let options =
         PrepareOptions { events: vec![folder.join("interactions.csv.zst")], ..PrepareOptions::default() };
-    prepare(&options, &out, &mut |_| ()).unwrap();
+    prepare(&options, &out, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
     let Prepared { catalog, histories, .. } = Prepared::open(&out).unwrap();
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let fitted = baselines::fit(&histories, &split, catalog.len(), Options::default()).unwrap();

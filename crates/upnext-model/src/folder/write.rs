@@ -28,7 +28,8 @@ pub fn save(
 ) -> Result<()> {
     check_items(model.items(), catalog, counts)?;
     let values = values(&dir.join(MODEL), model)?;
-    write_folder(dir, overwrite, |temp| {
+    let ours = |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST].contains(&name);
+    write_folder(dir, overwrite, ours, |temp| {
         let mut files = BTreeMap::new();
         files.insert(MODEL.to_owned(), write_tensors(&temp.join(MODEL), &model_tensors(model, &values))?);
         files.insert(VECTORS.to_owned(), write_tensors(&temp.join(VECTORS), &vector_tensors(model, counts))?);
