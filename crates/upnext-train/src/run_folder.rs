@@ -57,7 +57,7 @@ impl RunFolder {
             Err(error) => return Err(Error::io("listing", path)(error)),
         }
         fs::create_dir_all(path).map_err(Error::io("making", path))?;
-        let folder = Self { _lock: folder._lock.or(lock(path)?), ..folder };
+        let folder = if folder._lock.is_some() { folder } else { Self { _lock: lock(path)?, ..folder } };
         folder.write(CONFIG, config.to_toml()?.as_bytes())?;
         Ok(folder)
     }
