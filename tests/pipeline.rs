@@ -122,7 +122,7 @@ fn lists_hold_no_seen_item_no_duplicate_and_are_full() {
 #[test]
 fn lists_have_the_same_bytes_in_every_batch_and_run() {
     let place = Place::trained();
-    for (method, extension) in [("top-k", "csv"), ("beam", "jsonl")] {
+    for (method, extension) in [("top-k", "csv"), ("beam", "jsonl"), ("beam", "parquet")] {
         let lists = |name: &str, more: &[&str]| {
             let out = place.path(&format!("{name}.{extension}"));
             let (model, data) = (place.text("run/model"), place.text("data"));

@@ -197,9 +197,12 @@ pub(crate) struct GenerateArgs {
     pub(crate) histories: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    /// Lists to write, .csv or .jsonl: user_id, rank, item_id, score. An existing file is replaced.
+    /// Lists to write, .parquet, .csv or .jsonl: user_id, rank, item_id, score. An existing file is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Write one row a user, with its lists items and scores (.parquet and .jsonl).
+    #[arg(long)]
+    pub(crate) nested: bool,
     /// Items in a list.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) length: u32,

@@ -5,17 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use upnext_data::{Catalog, Histories, Prepared, UserId};
 use upnext_generate::{Generator, ItemMap, Method, Options, Request, Threads};
-use upnext_tables::RowSink;
+use upnext_tables::{Layout, RowSink};
 
 use crate::args::{GenerateArgs, MethodName};
 use crate::failure::{BadInput, PARTLY};
 use crate::prepare::reading;
-use crate::say;
+use crate::{interrupt, say};
 
 /// Users named in the summary of short or failed lists.
 const NAMED: usize = 10;
@@ -33,12 +33,17 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     let started = Instant::now();
     let mut tally = Tally::default();
-    let mut sink = RowSink::create(&args.out)?;
+    interrupt::catch("stopping; no list will be written")?;
+    let mut sink = RowSink::with_layout(&args.out, if args.nested { Layout::Nested } else { Layout::Rows })?;
     let bar =
         if say::is_watched() { ProgressBar::new(histories.users() as u64) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("lists {wide_bar} {pos}/{len} {per_sec} {eta} left")?);
     let users: Vec<UserId> = histories.iter().map(|(user, _)| user).collect();
     for batch in users.chunks(args.batch as usize) {
+        if interrupt::asked() {
+            // Leaving drops the sink, which takes its unfinished file away.
+            bail!("interrupted; {} is as it was", args.out.display());
+        }
         let requests: Vec<Request> =
             batch.iter().map(|&user| asking.request(&histories, user)).collect::<Result<_>>()?;
         for (&user, answer) in batch.iter().zip(generator.generate(&requests)) {

@@ -233,8 +233,14 @@ pub enum Error {
     #[error("the prepared folder could not be written")]
     Data(#[from] upnext_data::Error),
     /// A list file of a kind that is not written.
-    #[error("{}: lists are written as .csv or .jsonl", path.display())]
+    #[error("{}: lists are written as .parquet, .csv or .jsonl", path.display())]
     ListFormat {
+        /// The file that was asked for.
+        path: PathBuf,
+    },
+    /// Nested lists in CSV.
+    #[error("{}: CSV has a row an item and no lists; write nested lists as .parquet or .jsonl", path.display())]
+    NestedCsv {
         /// The file that was asked for.
         path: PathBuf,
     },

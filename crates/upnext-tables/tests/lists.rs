@@ -1,10 +1,12 @@
-//! List files: whole or absent, exact scores, the same rows in both formats.
+//! List files: whole or absent, exact scores, the same rows in every format and layout.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 
-use upnext_tables::{Error, RowSink};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row, RowAccessor};
+use upnext_tables::{Error, Layout, RowSink};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -87,11 +89,17 @@ fn a_sink_that_is_dropped_leaves_what_was_there() {
 #[test]
 fn other_extensions_and_places_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["lists.parquet", "lists", "lists.csv.zst"] {
+    for name in ["lists.xlsx", "lists", "lists.csv.zst"] {
         let path = folder.path().join(name);
         let error = RowSink::create(&path).err().unwrap();
-        assert_eq!(error.to_string(), format!("{}: lists are written as .csv or .jsonl", path.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("{}: lists are written as .parquet, .csv or .jsonl", path.display())
+        );
     }
+    let csv = folder.path().join("lists.csv");
+    let error = RowSink::with_layout(&csv, Layout::Nested).err().unwrap().to_string();
+    assert!(error.ends_with("CSV has a row an item and no lists; write nested lists as .parquet or .jsonl"));
     let nowhere = folder.path().join("no/lists.csv");
     assert!(matches!(RowSink::create(&nowhere), Err(Error::Write { .. })));
     std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
@@ -107,4 +115,96 @@ fn a_score_that_is_no_number_is_named() {
     let error = sink.row("u", 1, "i", f32::NAN).unwrap_err().to_string();
     let expected = "the score of item \"i\" for user \"u\" is NaN, not a finite number";
     assert_eq!(error, format!("{}: {expected}", path.display()));
+}
+
+/// Lists of some users, the last one empty, as (user, rank, item, score).
+fn write_many(path: &Path, layout: Layout, users: usize) -> Vec<(String, i32, String, f64)> {
+    let mut sink = RowSink::with_layout(path, layout).unwrap();
+    let mut rows = Vec::new();
+    for user in 0..users {
+        let key = format!("user {user}");
+        for rank in 1..=user % 4 + 1 {
+            let (item, score) = (format!("ü{}", user * rank % 97), -((user + rank) as f64).sqrt());
+            sink.row(&key, rank, &item, score).unwrap();
+            rows.push((key.clone(), rank as i32, item, score));
+        }
+    }
+    sink.begin("nobody").unwrap();
+    assert_eq!(sink.finish().unwrap() as usize, rows.len());
+    rows
+}
+
+fn parquet_rows(path: &Path) -> (usize, Vec<Row>) {
+    let file = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let rows = file.get_row_iter(None).unwrap().collect::<Result<_, _>>().unwrap();
+    (file.num_row_groups(), rows)
+}
+
+fn list(row: &Row, column: usize) -> &[Field] {
+    row.get_list(column).unwrap().elements()
+}
+
+#[test]
+fn parquet_rows_are_the_rows_that_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lists.parquet");
+    let expected = write_many(&path, Layout::Rows, 60_000);
+    let (groups, rows) = parquet_rows(&path);
+    assert_eq!(groups, 2, "{} rows are more than a row group should hold", expected.len());
+    let read: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let (user, item) = (row.get_string(0).unwrap().clone(), row.get_string(2).unwrap().clone());
+            (user, row.get_int(1).unwrap(), item, row.get_double(3).unwrap())
+        })
+        .collect();
+    assert!(read == expected);
+    let again = folder.path().join("again.parquet");
+    write_many(&again, Layout::Rows, 60_000);
+    assert!(std::fs::read(&path).unwrap() == std::fs::read(&again).unwrap());
+    assert_eq!(files(folder.path()), ["again.parquet", "lists.parquet"]);
+}
+
+#[test]
+fn nested_lists_unfold_to_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let [table, text] = ["lists.parquet", "lists.jsonl"].map(|name| folder.path().join(name));
+    let expected = write_many(&table, Layout::Nested, 500);
+    write_many(&text, Layout::Nested, 500);
+    let (_, rows) = parquet_rows(&table);
+    let text = std::fs::read_to_string(text).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows.len(), lines.len()), (501, 501));
+    let (mut from_parquet, mut from_json) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let user = row.get_string(0).unwrap();
+        for (place, (item, score)) in list(row, 1).iter().zip(list(row, 2)).enumerate() {
+            let (Field::Str(item), Field::Double(score)) = (item, score) else { panic!("{row}") };
+            from_parquet.push((user.clone(), place as i32 + 1, item.clone(), *score));
+        }
+    }
+    for line in &lines {
+        let [items, scores] = ["items", "scores"].map(|name| line[name].as_array().unwrap());
+        assert_eq!(items.len(), scores.len());
+        for (place, (item, score)) in items.iter().zip(scores).enumerate() {
+            let [user, item] = [&line["user_id"], item].map(|text| text.as_str().unwrap().to_owned());
+            from_json.push((user, place as i32 + 1, item, score.as_f64().unwrap()));
+        }
+    }
+    assert!(from_parquet == expected);
+    assert!(from_json == expected);
+    assert_eq!((rows[500].get_string(0).unwrap().as_str(), list(&rows[500], 1).len()), ("nobody", 0));
+    assert!(text.ends_with("{\"user_id\":\"nobody\",\"items\":[],\"scores\":[]}\n"));
+}
+
+#[test]
+fn a_parquet_file_without_lists_has_the_same_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lists.parquet");
+    assert_eq!(RowSink::create(&path).unwrap().finish().unwrap(), 0);
+    let file = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let schema = file.metadata().file_metadata().schema();
+    let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+    assert_eq!(names, ["user_id", "rank", "item_id", "score"]);
 }
