@@ -178,3 +178,25 @@ fn deny_and_allow_lists_are_obeyed() {
     let allowed = generate(&["--allow", &place.text("allow.txt")]);
     assert!(!allowed.is_empty() && allowed.iter().all(|row| row.item == favourite && row.rank == 1));
 }
+
+#[test]
+fn shown_lists_have_titles_and_the_latest_history() {
+    let place = Place::trained();
+    let lists = place.text("lists.csv");
+    let arguments =
+        ["generate", "--model", &place.text("run/model"), "--data", &place.text("data"), "--out", &lists];
+    let shown = succeed(arguments.iter().copied().chain(["--show", "2"]));
+    assert_eq!(shown.matches("\nuser ").count(), 2, "{shown}");
+    let first = rows(&place.path("lists.csv"));
+    let items = fs::read_to_string(place.path("items.csv")).unwrap();
+    let line = items.lines().find(|line| line.starts_with(&format!("{},", first[0].item))).unwrap();
+    let title: String = line.split(',').nth(1).unwrap().trim_matches('"').chars().take(20).collect();
+    assert!(shown.contains(&title), "{title} is not in {shown}");
+    let events = fs::read_to_string(place.path("events.csv")).unwrap();
+    let latest = events.lines().rfind(|line| line.starts_with(&format!("{},", first[0].user))).unwrap();
+    let latest = latest.split(',').nth(1).unwrap();
+    let line = items.lines().find(|line| line.starts_with(&format!("{latest},"))).unwrap();
+    let title: String = line.split(',').nth(1).unwrap().trim_matches('"').chars().take(20).collect();
+    let row = shown.lines().nth(3).unwrap();
+    assert!(row.trim_start().starts_with(&title), "{title} does not begin {row:?}");
+}

@@ -221,6 +221,9 @@ pub(crate) struct GenerateArgs {
     /// File of item ids, one a line: lists hold nothing else.
     #[arg(long, value_name = "FILE")]
     pub(crate) allow: Option<PathBuf>,
+    /// Also print the lists of the first N users, with titles and what they watched last.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "json")]
+    pub(crate) show: usize,
     /// Users per batch; the lists do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub(crate) batch: u32,

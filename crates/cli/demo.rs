@@ -18,7 +18,7 @@ use upnext_train::{RunConfig, TrainOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::BadInput;
-use crate::{evaluate as evaluation, prepare, say, train};
+use crate::{evaluate as evaluation, prepare, say, shown, train};
 
 /// The run that the demo trains.
 const CONFIG: &str = include_str!("../../configs/demo.toml");
@@ -165,7 +165,7 @@ fn write_lists(generator: &Generator, data: &Prepared, path: &Path) -> Result<St
         .map(|(_, history)| map.request(history.items).length(10).method(Method::Beam { width: 8 }).build())
         .collect::<Result<_, _>>()?;
     let mut sink = RowSink::create(path)?;
-    let mut shown = String::new();
+    let mut text = String::new();
     for ((user, history), answer) in data.histories.iter().zip(generator.generate(&requests)) {
         let slate = answer?;
         let key = data.histories.user_key(user);
@@ -173,17 +173,11 @@ fn write_lists(generator: &Generator, data: &Prepared, path: &Path) -> Result<St
         if user.index() >= SHOWN {
             continue;
         }
-        shown.push_str(&format!("\nuser {key}, watched last{:30}what to watch next\n", ""));
-        let latest = history.items.iter().rev().map(|&item| evaluation::display(data, item));
-        let next =
-            slate.items.iter().map(|place| generator.catalog().title(place.item).unwrap_or(&place.key));
-        for (past, next) in latest.zip(next) {
-            shown.push_str(&format!("  {:<42}  {}\n", say::shorten(past, 42), say::shorten(next, 42)));
-        }
+        text.push_str(&shown::list(key, history.items, &data.catalog, &slate, generator.catalog()));
     }
     let rows = sink.finish()?;
     say::news(&format!("{}: {} rows", path.display(), say::count(rows)));
-    Ok(shown)
+    Ok(text)
 }
 
 fn next_steps(folder: &Path, seconds: f64) -> String {

@@ -119,8 +119,3 @@ fn write_predictions(served: &Served, data: &Prepared, asked: &Asked<'_>, path: 
     say::news(&format!("{}: {} rows", path.display(), say::count(rows)));
     Ok(())
 }
-
-/// A title where the catalogue has one, else the key.
-pub(crate) fn display(data: &Prepared, item: ItemId) -> &str {
-    data.catalog.title(item).filter(|title| !title.is_empty()).unwrap_or_else(|| data.catalog.key(item))
-}

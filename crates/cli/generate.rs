@@ -15,7 +15,7 @@ use upnext_tables::{Layout, RowSink};
 use crate::args::{GenerateArgs, MethodName};
 use crate::failure::{BadInput, PARTLY};
 use crate::prepare::reading;
-use crate::{interrupt, say};
+use crate::{interrupt, say, shown};
 
 /// Users named in the summary of short or failed lists.
 const NAMED: usize = 10;
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     let started = Instant::now();
     let mut tally = Tally::default();
+    let mut text = String::new();
     interrupt::catch("stopping; no list will be written")?;
     let mut sink = RowSink::with_layout(&args.out, if args.nested { Layout::Nested } else { Layout::Rows })?;
     let bar =
@@ -52,6 +53,10 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
                 Ok(slate) => {
                     sink.slate(key, &slate)?;
                     tally.add(key, &slate);
+                    if user.index() < args.show {
+                        let items = histories.of(user).items;
+                        text.push_str(&shown::list(key, items, &catalog, &slate, generator.catalog()));
+                    }
                 }
                 Err(error) => tally.fail(key, &error),
             }
@@ -64,6 +69,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     }
     let rows = sink.finish()?;
     tally.report(args, rows, started.elapsed().as_secs_f64())?;
+    say::result(&text)?;
     Ok(if tally.failed > 0 { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
 }
 

@@ -11,6 +11,7 @@ mod generate;
 mod interrupt;
 mod prepare;
 mod say;
+mod shown;
 mod train;
 
 use std::process::ExitCode;
