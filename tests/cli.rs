@@ -44,6 +44,21 @@ fn a_mistyped_key_names_its_nearest_neighbour() {
 }
 
 #[test]
+fn folders_that_are_something_else_say_what_was_meant() {
+    let place = Place::trained();
+    let (run, data) = (place.text("run"), place.text("data"));
+    let error = fail(2, ["evaluate", "--model", &run, "--data", &data]);
+    assert!(error.contains(&format!("is a run folder; its model is {run}/model")), "{error}");
+    let error = fail(2, ["generate", "--model", &data[1..], "--data", &data, "--out", &place.text("x.csv")]);
+    assert!(error.contains("no such folder; a training writes its model to RUN/model"), "{error}");
+    let error =
+        fail(2, ["evaluate", "--model", &place.text("run/model"), "--data", &place.text("events.csv")]);
+    assert!(error.contains("is a file, not a prepared folder; make one with `upnext prepare"), "{error}");
+    let error = fail(2, place.train_arguments("other", &["--set", "model.layers=-1"]));
+    assert!(error.contains("expected a whole number that is not negative"), "{error}");
+}
+
+#[test]
 fn an_existing_run_is_refused_and_unharmed() {
     let place = Place::trained();
     let before = fs::read(place.path("run/model/vectors.safetensors")).unwrap();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{ItemId, Prepared, Protocol, Split};
+use upnext_data::{Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::{Asked, ModelScorer, Part, Report, baselines, predictions};
 use upnext_model::folder::Served;
@@ -13,16 +13,16 @@ use upnext_tables::RowSink;
 
 use crate::args::{EvaluateArgs, SplitName};
 use crate::failure::BadInput;
-use crate::say;
+use crate::{open, say};
 
 /// Seed of the bootstrap: the same intervals for everybody.
 const BOOTSTRAP: u64 = 1;
 
 pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
+    open::check_model(&args.model)?;
     let served = upnext_model::folder::open(&args.model)
         .with_context(|| format!("opening model folder {}", args.model.display()))?;
-    let data = Prepared::open(&args.data)
-        .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
+    let data = open::prepared(&args.data)?;
     check_same_data(&served, &data)?;
     let split = held_out(&served, &data, args.protocol.as_deref())?;
     let part = match args.split {

@@ -8,14 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use upnext_data::{Catalog, Histories, Prepared, UserId};
+use upnext_data::{Catalog, Histories, UserId};
 use upnext_generate::{Generator, ItemMap, Method, Options, Request, Threads};
 use upnext_tables::{Layout, RowSink};
 
 use crate::args::{GenerateArgs, MethodName};
 use crate::failure::{BadInput, PARTLY};
 use crate::prepare::reading;
-use crate::{interrupt, say, shown};
+use crate::{interrupt, open, say, shown};
 
 /// Users named in the summary of short or failed lists.
 const NAMED: usize = 10;
@@ -23,6 +23,7 @@ const NAMED: usize = 10;
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
     refuse_own_inputs(args)?;
+    open::check_model(&args.model)?;
     let generator = Generator::open(&args.model, options)?;
     let (catalog, histories) = histories(args)?;
     let asking = Asking {
@@ -76,8 +77,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 /// The histories to continue, with the catalogue that their ids belong to.
 fn histories(args: &GenerateArgs) -> Result<(Catalog, Histories)> {
     if let Some(dir) = &args.data {
-        let data =
-            Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))?;
+        let data = open::prepared(dir)?;
         return Ok((data.catalog, data.histories));
     }
     let options = reading(args.histories.iter().cloned().collect(), &args.input);

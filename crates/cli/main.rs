@@ -9,6 +9,7 @@ mod evaluate;
 mod failure;
 mod generate;
 mod interrupt;
+mod open;
 mod prepare;
 mod say;
 mod shown;
@@ -27,6 +28,13 @@ use crate::args::{Cli, Command, KernelLevel};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // A damaged Parquet file makes its decoder panic, which is caught and told as an error.
+        if !upnext_tables::is_decoding() {
+            told(panic);
+        }
+    }));
     let cli = Cli::parse();
     run(&cli).unwrap_or_else(|error| {
         say::news(&format!("error: {error:#}"));

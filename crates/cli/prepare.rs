@@ -34,7 +34,7 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
         say::json(&as_json(&summary))?;
     } else {
         say::news(&format!(
-            "next: upnext train --config configs/tiny.toml --data {} --out RUN",
+            "next: upnext train --config configs/ml-1m/small.toml --data {} --out RUN",
             args.out.display()
         ));
     }

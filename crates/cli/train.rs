@@ -11,7 +11,7 @@ use upnext_train::{Ended, Event, RunConfig, Summary, TrainOptions};
 
 use crate::args::TrainArgs;
 use crate::failure::{BadInput, PARTLY};
-use crate::{interrupt, say};
+use crate::{interrupt, open, say};
 
 /// Between two lines of news where nobody watches a bar.
 const NEWS: Duration = Duration::from_secs(30);
@@ -30,8 +30,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let seed = args.seed.map(|seed| seed.to_string());
     overrides.extend(seed.iter().map(|seed| ("train.seed", seed.as_str())));
     config.set_all(&overrides)?;
-    let data = Prepared::open(&args.data)
-        .with_context(|| format!("opening prepared folder {}", args.data.display()))?;
+    let data = open::prepared(&args.data)?;
     let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
     interrupt::catch("stopping after this step; once more to stop at once")?;
     let summary =

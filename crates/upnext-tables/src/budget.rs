@@ -1,8 +1,11 @@
 //! How a memory limit is spent.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::parquet::MAGIC;
 use crate::source::Compression;
 
 /// The smallest limit: a shard that is being written, and buffers.
@@ -62,7 +65,10 @@ impl Budget {
 fn expected(files: &[PathBuf]) -> u64 {
     let of = |path: &PathBuf| {
         let size = std::fs::metadata(path).map_or(0, |file| file.len());
-        if Compression::of_file(path) == Compression::None { size } else { size.saturating_mul(INFLATION) }
+        let mut magic = [0; 4];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        let packed = Compression::of_file(path) != Compression::None || (read.is_ok() && magic == *MAGIC);
+        if packed { size.saturating_mul(INFLATION) } else { size }
     };
     files.iter().map(of).fold(0, u64::saturating_add)
 }

@@ -42,6 +42,44 @@ pub enum Error {
         /// What the system or the decompressor says.
         source: std::io::Error,
     },
+    /// A Parquet file that cannot be decoded.
+    #[error("{}: cannot be read as Parquet; it is damaged, or of a kind that is not supported", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file inside another compression.
+    #[error("{}: is Parquet packed once more; unpack it first", path.display())]
+    PackedParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A column of a type that holds no keys, numbers, text or times.
+    #[error("{}: column {column:?} is of the type {kind}; cast it to text, a whole number or a timestamp", path.display())]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: String,
+    },
+    /// A part of a Parquet file that would unpack into an absurd size.
+    #[error("{}: row group {group}, column {column:?}: {packed} bytes that unpack into {unpacked}; that is no data", path.display())]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// The row group, from 0.
+        group: usize,
+        /// The column.
+        column: String,
+        /// Its bytes in the file.
+        packed: i64,
+        /// Its bytes in memory.
+        unpacked: i64,
+    },
     /// A folder stands where a file was expected.
     #[error("{}: is a folder; name a file in it", path.display())]
     IsFolder {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{ITEM, TIME, USER};
 use crate::error::{Error, Result};
 use crate::movielens;
+use crate::parquet;
 
 /// How the rows of a file are written. Compression is recognised apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum Format {
     /// A JSON object a line.
     #[serde(rename = "jsonl")]
     JsonLines,
+    /// Parquet: its top-level columns of one value a row.
+    Parquet,
     /// `MovieLens`: fields between `::` (`ratings.dat`, `movies.dat`) or, in `u.data`, tabs; no header.
     MovieLens,
     /// `RecBole` atomic files: tab-separated, with a type behind each name of the header (`user_id:token`).
@@ -29,7 +32,7 @@ pub enum Format {
 
 impl Format {
     /// The names by which formats are asked for.
-    pub const NAMES: [&str; 6] = ["csv", "tsv", "jsonl", "movielens", "recbole", "sasrec"];
+    pub const NAMES: [&str; 7] = ["csv", "tsv", "jsonl", "parquet", "movielens", "recbole", "sasrec"];
 }
 
 impl std::str::FromStr for Format {
@@ -40,6 +43,7 @@ impl std::str::FromStr for Format {
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
             "jsonl" => Ok(Self::JsonLines),
+            "parquet" => Ok(Self::Parquet),
             "movielens" => Ok(Self::MovieLens),
             "recbole" => Ok(Self::RecBole),
             "sasrec" => Ok(Self::SasRec),
@@ -53,11 +57,14 @@ const SAMPLE_LINES: usize = 100;
 
 /// Recognises the format from the first bytes of the (decompressed) text.
 ///
-/// In this order: an object is JSON lines; types behind the names of a tab-separated header are `RecBole`; a first
+/// In this order: `PAR1` is Parquet; an object is JSON lines; types behind the names of a tab-separated header are `RecBole`; a first
 /// line that has one of the names `told`, or a common one, is the header of CSV or TSV; `::` or four numbers between
 /// tabs are `MovieLens`; a file whose first lines all have two words is `SASRec` text, unless its extension says
 /// otherwise; then the extension; then the separator of the first line.
 pub(crate) fn recognise(path: &Path, head: &[u8], told: &[&str]) -> Result<Format> {
+    if head.starts_with(parquet::MAGIC) {
+        return Ok(Format::Parquet);
+    }
     let mut lines = head.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let Some(first) = lines.next() else {
         return Err(Error::Empty { path: path.into() });

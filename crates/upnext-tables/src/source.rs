@@ -92,6 +92,20 @@ impl Meter {
     pub(crate) fn hash(&self) -> String {
         self.hash.finalize().to_hex().to_string()
     }
+
+    /// Says how far a reader has come that does not read front to back.
+    pub(crate) fn set_bytes(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+
+    /// Takes the hash of the whole file, for such a reader.
+    pub(crate) fn hash_file(&mut self, path: &Path) -> Result<()> {
+        let failed = |source| Error::Read { path: path.into(), source };
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
+        self.hash = hash;
+        Ok(())
+    }
 }
 
 /// The text of a file; its first bytes can be looked at before it is read.

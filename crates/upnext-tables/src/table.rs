@@ -7,6 +7,7 @@ use crate::error::{Place, Problem, Result};
 use crate::format::Format;
 use crate::jsonl::JsonLines;
 use crate::movielens::MovieLens;
+use crate::parquet::Parquet;
 use crate::sasrec::SasRec;
 use crate::source::Source;
 
@@ -62,6 +63,7 @@ pub(crate) fn open(source: Source, format: Format) -> Result<Box<dyn Table>> {
         Format::RecBole => Box::new(Delimited::open(path, text, b'\t')?.without_types()),
         Format::JsonLines => Box::new(JsonLines::open(path, text)?),
         Format::MovieLens => Box::new(MovieLens::open(path, text)?),
+        Format::Parquet => Box::new(Parquet::open(path, source.size, source.meter)?),
         Format::SasRec => Box::new(SasRec::open(path, text)),
     })
 }

@@ -95,10 +95,23 @@ fn describe(error: &toml::de::Error, keys: &[Key]) -> (Option<String>, String) {
         (Some(name), Some(("variant", found, known))) => {
             format!("`{name}` is \"{found}\", which is unknown: {}", choices(found, &known))
         }
-        (Some(name), None) => format!("`{name}`: {message}"),
-        _ => message.to_owned(),
+        (Some(name), None) => format!("`{name}`: {}", plain(message)),
+        _ => plain(message),
     };
     (name, message)
+}
+
+/// A message of the parser without the names of our types.
+fn plain(message: &str) -> String {
+    let Some((what, expected)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i64" | "i32" => "a whole number",
+        "f32" | "f64" => "a number",
+        other if other.starts_with("struct ") => "a table of keys",
+        other => other,
+    };
+    format!("{what}expected {expected}")
 }
 
 /// Serde's `unknown field|variant `x`, expected one of `a`, `b`` in parts.
