@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod calendar;
 mod catalog;
 pub mod chance;
 mod error;
@@ -36,9 +37,11 @@ mod history;
 mod id;
 mod manifest;
 pub mod popularity;
+pub mod profile;
 mod protocol;
 pub mod sealed;
 mod shards;
+pub mod spread;
 mod strings;
 pub mod synthetic;
 pub mod window;
@@ -51,6 +54,7 @@ pub use folder::Prepared;
 pub use history::{Histories, History};
 pub use id::{ItemId, UserId};
 pub use manifest::Manifest;
+pub use profile::Profile;
 pub use protocol::{Protocol, ProtocolError, Question, Split};
 pub use shards::Shards;
 pub use strings::Strings;

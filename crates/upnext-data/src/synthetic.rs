@@ -25,6 +25,7 @@ pub use config::{WorldConfig, WorldError};
 
 use rayon::prelude::*;
 
+use crate::calendar::date;
 use crate::{Catalog, Column, Histories, ItemId, Result, Strings, UserId};
 use library::Library;
 use next::Next;
@@ -77,7 +78,7 @@ impl World {
                 column("title", |item| item.title.clone()),
                 column("genres", |item| item.genre_names.join("|")),
                 column("franchise", |item| item.franchise.clone()),
-                column("released", |item| library::date(item.released)),
+                column("released", |item| date(item.released)),
             ],
         )
     }

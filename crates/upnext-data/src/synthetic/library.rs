@@ -6,12 +6,11 @@ use super::config::{WorldConfig, WorldError};
 use super::item_id;
 use super::titles::{GENRES, Titles};
 use crate::ItemId;
+use crate::calendar::DAY;
 use crate::chance::{self, Key, Purpose};
 
 /// The world's first day, 1 January 2022, in Unix seconds.
 pub(super) const FIRST_DAY: i64 = 1_640_995_200;
-/// Seconds of a day.
-pub(super) const DAY: i64 = 86_400;
 /// Days before the first day within which the older works were released.
 const BACK_DAYS: u64 = 30 * 365;
 /// Days before the first day that end an era: older works are of the first, newer ones of the last.
@@ -140,17 +139,4 @@ fn draw_work(
     let pull = if ids.len() > 1 { config.pull } else { 1.0 };
     let appeal = pull * (rank as f64).powf(-config.zipf);
     (Work { genres: [genre, second], era, appeal, parts: ids.to_vec(), binge }, items)
-}
-
-/// The day of a time, as `2022-01-31` (days to dates after Hinnant 2013, "chrono-compatible low-level date algorithms").
-pub(super) fn date(time: i64) -> String {
-    let days = time.div_euclid(DAY) + 719_468;
-    let (cycle, of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_cycle = (of_cycle - of_cycle / 1_460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_cycle + cycle * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }

@@ -1,9 +1,10 @@
 //! The probability of every item being watched next.
 
 use super::config::WorldConfig;
-use super::library::{DAY, Library, Work};
+use super::library::{Library, Work};
 use super::viewer::TastePath;
 use crate::ItemId;
+use crate::calendar::DAY;
 
 /// Interest that a title of a favourite's genre, but of another era, gets of a favourite's.
 const OTHER_ERA: f64 = 0.1;

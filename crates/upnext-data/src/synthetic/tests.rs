@@ -1,6 +1,5 @@
 //! What only the inside of a world can show; `tests/world.rs` asks the rest from outside.
 
-use super::library::{DAY, FIRST_DAY, date};
 use super::titles::{GENRES, Titles};
 use super::viewer::draw_item;
 use super::*;
@@ -51,16 +50,6 @@ fn titles_are_drawn_once_even_when_words_run_out() {
     let drawn: std::collections::BTreeSet<_> = (0..3_000).map(|_| titles.draw(4, &mut rng)).collect();
     assert_eq!(drawn.len(), 3_000);
     assert!(GENRES.iter().all(|(_, nouns)| nouns.iter().all(|noun| !noun.is_empty())));
-}
-
-#[test]
-fn dates_are_those_of_the_calendar() {
-    assert_eq!(date(0), "1970-01-01");
-    assert_eq!(date(FIRST_DAY), "2022-01-01");
-    assert_eq!(date(FIRST_DAY - 1), "2021-12-31");
-    assert_eq!(date(951_782_400), "2000-02-29");
-    assert_eq!(date(951_782_400 + DAY), "2000-03-01");
-    assert_eq!(date(-1), "1969-12-31");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::config::WorldConfig;
 use super::item_id;
-use super::library::{DAY, FIRST_DAY, Library, Shelf};
+use super::library::{FIRST_DAY, Library, Shelf};
 use super::next::Next;
 use crate::ItemId;
+use crate::calendar::DAY;
 use crate::chance::{self, Key, Purpose};
 
 /// The favourites of a viewer over time: `changes[j]` holds from event `changes[j].0` on.
