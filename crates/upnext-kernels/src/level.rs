@@ -20,7 +20,8 @@ pub enum Level {
 
 impl Level {
     /// The widest level of this CPU.
-    fn detected() -> Level {
+    #[must_use]
+    pub fn detected() -> Level {
         #[cfg(target_arch = "x86_64")]
         {
             use std::is_x86_feature_detected as has;

@@ -5,6 +5,7 @@
 //! mis-shaped, of another type, not finite or changed since it was written, and name the file and the tensor.
 
 mod card;
+mod describe;
 mod read;
 mod seal;
 mod write;
@@ -23,6 +24,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::vectors::Vectors;
 
+pub use describe::{Description, Group, describe};
 pub use read::{open, open_model};
 pub use write::save;
 

@@ -174,6 +174,18 @@ pub fn available_bytes() -> Option<u64> {
     }
 }
 
+/// Memory that the system, or the control group we run in, has in all; `None` where it does not say.
+#[must_use]
+pub fn total_bytes() -> Option<u64> {
+    let system = kilobytes("/proc/meminfo", "MemTotal:");
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    match (system, group) {
+        (Some(system), Some(group)) => Some(system.min(group)),
+        (system, group) => system.or(group),
+    }
+}
+
 /// The bytes of a `name: value kB` line.
 fn kilobytes(path: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
@@ -234,5 +246,6 @@ mod tests {
     fn linux_says_what_we_hold() {
         assert!(peak_rss_bytes().unwrap() >= resident_bytes().unwrap() / 2);
         assert!(available_bytes().unwrap() > 0);
+        assert!(total_bytes().unwrap() >= available_bytes().unwrap());
     }
 }

@@ -11,8 +11,10 @@ use upnext_data::sealed;
 use crate::log::{Log, METRICS};
 use crate::{Error, Result, RunConfig, TrainOptions, checkpoint};
 
-const CONFIG: &str = "config.toml";
-const SUMMARY: &str = "summary.json";
+/// The name of the configuration.
+pub(crate) const CONFIG: &str = "config.toml";
+/// The name of the summary.
+pub(crate) const SUMMARY: &str = "summary.json";
 const MODEL: &str = "model";
 
 /// A run folder that is ready for a run.

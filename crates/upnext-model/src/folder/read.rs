@@ -62,15 +62,16 @@ fn take(values: &mut BTreeMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>>
 }
 
 /// A folder whose text files have been read and agree.
-struct Folder {
-    dir: PathBuf,
-    manifest: ModelManifest,
-    config: ModelConfig,
-    generation: Generation,
+pub(super) struct Folder {
+    pub(super) dir: PathBuf,
+    pub(super) manifest: ModelManifest,
+    pub(super) config: ModelConfig,
+    pub(super) run: Value,
+    pub(super) generation: Generation,
 }
 
 impl Folder {
-    fn open(dir: &Path) -> Result<Self> {
+    pub(super) fn open(dir: &Path) -> Result<Self> {
         // A crash while the folder was replaced can leave it under its temporary name.
         if !dir.is_dir() && !matches!(recover(dir), Ok(true)) {
             return Err(Error::Missing { path: dir.join(MANIFEST) });
@@ -94,7 +95,7 @@ impl Folder {
             return refuse(&path, "`length` is 0; a list has at least one item".to_owned());
         }
         text(dir, &manifest, README)?;
-        Ok(Self { dir: dir.to_owned(), manifest, config: file.model, generation })
+        Ok(Self { dir: dir.to_owned(), manifest, config: file.model, run: file.run, generation })
     }
 
     fn catalog(&self) -> Result<Catalog> {
