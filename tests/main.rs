@@ -5,6 +5,7 @@
 mod cli;
 mod determinism;
 mod front_door;
+mod inspect;
 mod pipeline;
 mod rooms;
 mod support;

@@ -38,6 +38,10 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Write next-item lists.
     Generate(GenerateArgs),
+    /// Say what a file or folder is, and what is in it: logs, prepared data, models, runs, lists.
+    Inspect(InspectArgs),
+    /// Say what this machine and this build can do, and what is missing.
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -236,4 +240,21 @@ pub(crate) struct GenerateArgs {
 pub(crate) enum MethodName {
     TopK,
     Beam,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A raw event or item file or a folder of them, a prepared folder, a model folder, a run folder, or a file of lists.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -51,6 +51,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::Exists(_)
                     | Error::NotARun(_)
                     | Error::Differs { .. }
+                    | Error::Record { .. }
                     | Error::DenseTable { .. }
                     | Error::Memory { .. }
             )

@@ -5,9 +5,11 @@
 
 mod args;
 mod demo;
+mod doctor;
 mod evaluate;
 mod failure;
 mod generate;
+mod inspect;
 mod interrupt;
 mod open;
 mod prepare;
@@ -60,5 +62,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
