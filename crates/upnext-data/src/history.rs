@@ -161,7 +161,7 @@ impl Histories {
             match (&mut ours.values, next.values) {
                 (EventValues::Numbers(ours), EventValues::Numbers(next)) => ours.extend(next),
                 (EventValues::Categories { codes, .. }, EventValues::Categories { codes: next, .. }) => {
-                    codes.extend(next)
+                    codes.extend(next);
                 }
                 // The columns of all shards are those of the manifest.
                 (EventValues::Numbers(_), _) | (EventValues::Categories { .. }, _) => {}

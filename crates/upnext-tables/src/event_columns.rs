@@ -146,7 +146,7 @@ impl Codes {
         match &self.0[column] {
             Code::Number => out.extend(bits),
             Code::Category(ranks) => {
-                out.extend(bits.map(|&number| ranks.get(number as usize).copied().unwrap_or(0)))
+                out.extend(bits.map(|&number| ranks.get(number as usize).copied().unwrap_or(0)));
             }
         }
     }

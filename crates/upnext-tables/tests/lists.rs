@@ -1,6 +1,6 @@
 //! List files: whole or absent, exact scores, the same rows in every format and layout.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 

@@ -148,8 +148,6 @@ fn lock(path: &Path) -> Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     #[test]
