@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{succeed, upnext};
+use crate::support::{Place, succeed, upnext};
 
 /// Enough that the smallest memory limit does not hold it: 57 MB of records.
 const EVENTS: u64 = 3_000_000;
@@ -131,4 +131,37 @@ fn a_full_disk_is_a_clear_error_and_leaves_nothing() {
         assert!(log.beside().is_empty(), "{:?}", log.beside());
     }
     succeed(log.arguments("data", &[]));
+}
+
+#[test]
+fn from_movielens_files_to_printed_lists_with_the_commands_of_the_readme() {
+    let place = Place::prepared();
+    // The tiny world as MovieLens would publish it, its movies in Latin-1.
+    let rewrite = |from: &str, row: &dyn Fn(&[&str]) -> String| -> Vec<u8> {
+        let text = fs::read_to_string(place.path(from)).unwrap();
+        let rows: String =
+            text.lines().skip(1).map(|line| row(&line.split(',').collect::<Vec<_>>())).collect();
+        rows.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+    };
+    let ratings = rewrite("events.csv", &|row| format!("{}::{}::4::{}\n", row[0], row[1], row[2]));
+    let movies = rewrite("items.csv", &|row| format!("{}::Amélie {}::Drama|{}\n", row[0], row[0], row[0]));
+    fs::write(place.path("ratings.dat"), ratings).unwrap();
+    fs::write(place.path("movies.dat"), movies).unwrap();
+    let [ratings, movies, data] = ["ratings.dat", "movies.dat", "again"].map(|name| place.text(name));
+    let shown = succeed(["inspect", &ratings]);
+    assert!(shown.contains("movielens") && shown.contains(&format!("upnext prepare {ratings}")), "{shown}");
+    succeed(["prepare", &ratings, "--items", &movies, "--out", &data, "--event-column", "rating"]);
+    assert!(succeed(["inspect", &data]).contains("rating (numbers)"));
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/tiny.toml");
+    let run = place.text("run");
+    let config = config.to_str().unwrap();
+    succeed(["train", "--config", config, "--data", &data, "--out", &run, "--set", "train.max_epochs=1"]);
+    let model = place.text("run/model");
+    assert!(succeed(["evaluate", "--model", &model, "--data", &data]).contains("windowed"));
+    let lists = place.text("lists.csv");
+    let shown = succeed([
+        "generate", "--model", &model, "--data", &data, "--method", "beam", "--out", &lists, "--show", "3",
+    ]);
+    assert_eq!(shown.matches("\nuser ").count(), 3, "{shown}");
+    assert!(shown.contains("Amélie"), "{shown}");
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use upnext_data::calendar::{DAY, date};
 use upnext_data::profile::Times;
 use upnext_data::spread::Spread;
-use upnext_data::{Prepared, Profile, Protocol};
+use upnext_data::{EventColumn, EventValues, Prepared, Profile, Protocol};
 
 use super::Finding;
 use super::draw::{self, Facts, percent};
@@ -21,6 +21,7 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
     let bytes: u64 = data.manifest.files.values().map(|file| file.bytes).sum();
     let mut json = serde_json::to_value(&profile)?;
     json["columns"] = json!(columns);
+    json["event_columns"] = json!(data.manifest.event_columns);
     json["bytes"] = json!(bytes);
     json["data_hash"] = json!(data.manifest.data_hash());
     json["origin"] = data.manifest.origin.clone();
@@ -31,6 +32,10 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
     facts.add("events", say::count(profile.events));
     facts.add("time", profile.times.map_or_else(|| "no events".to_owned(), span));
     facts.add("columns", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") });
+    let kept: Vec<String> = data.histories.columns().iter().map(kept).collect();
+    if !kept.is_empty() {
+        facts.add("events have", kept.join(", "));
+    }
     facts.add("made from", sources(&data.manifest.origin));
     facts.add("size", BinaryBytes(bytes).to_string());
     facts.add("data hash", data.manifest.data_hash());
@@ -41,6 +46,16 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
     facts.add("repeats", format!("{} of events are of an item had before", percent(profile.repeat_share)));
     let text = [facts.text(), lengths(&profile.lengths), popularity(&profile), splits(&profile)].join("\n");
     Ok(Finding { text, json })
+}
+
+/// `rating (numbers)` or `device (3 categories)`; the category of nothing is not counted.
+fn kept(column: &EventColumn) -> String {
+    match &column.values {
+        EventValues::Numbers(_) => format!("{} (numbers)", column.name),
+        EventValues::Categories { vocabulary, .. } => {
+            format!("{} ({} categories)", column.name, say::count(vocabulary.len().saturating_sub(1)))
+        }
+    }
 }
 
 fn span(times: Times) -> String {

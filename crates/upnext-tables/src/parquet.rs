@@ -48,7 +48,6 @@ impl Parquet {
         if Compression::of_file(path) != Compression::None {
             return Err(Error::PackedParquet { path: path.into() });
         }
-        meter.borrow_mut().hash_file(path)?;
         let file = File::open(path).map_err(|source| Error::Read { path: path.into(), source })?;
         let reader = guarded(path, || SerializedFileReader::new(file))?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -184,7 +183,10 @@ impl Rows for ParquetRows {
             let read = if self.of == 0 { 1.0 } else { self.row as f64 / self.of as f64 };
             self.file.meter.borrow_mut().set_bytes((read * self.file.size as f64) as u64);
             if !self.fill()? {
-                self.file.meter.borrow_mut().set_bytes(self.file.size);
+                // Pages are not read front to back, so the hash is taken at the end, by whoever reads to the end.
+                let mut meter = self.file.meter.borrow_mut();
+                meter.set_bytes(self.file.size);
+                meter.hash_file(&self.file.path)?;
                 return Ok(None);
             }
         }
