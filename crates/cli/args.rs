@@ -59,7 +59,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PrepareArgs {
-    /// Event files, folders or patterns, in the order in which ties are kept: CSV, TSV, JSONL, MovieLens .dat, RecBole
+    /// Event files, folders or patterns, in the order in which ties are kept: CSV, TSV, JSONL, Parquet, MovieLens .dat, RecBole
     /// .inter or SASRec text, plain or .gz, .zst, .xz.
     #[arg(required = true, value_name = "EVENTS")]
     pub(crate) events: Vec<PathBuf>,
@@ -74,6 +74,9 @@ pub(crate) struct PrepareArgs {
     /// Keep a column of the event files with the events, such as rating, rating:number or device:category.
     #[arg(long = "event-column", value_name = "COLUMN")]
     pub(crate) event_columns: Vec<KeptColumn>,
+    /// Keep a column of the event files as a display column of the items, such as title; the newest text counts.
+    #[arg(long = "item-column", value_name = "COLUMN")]
+    pub(crate) item_columns: Vec<String>,
     /// Keep events that fulfil a condition, such as 'rating >= 4'; may be repeated.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) keep: Vec<Condition>,
@@ -118,7 +121,7 @@ pub(crate) struct InputArgs {
     /// Column that holds the time [default: by its name: timestamp, date, …].
     #[arg(long, value_name = "COLUMN")]
     pub(crate) time: Option<String>,
-    /// Read every event file as this format instead of recognising it: csv, tsv, jsonl, movielens, recbole or sasrec.
+    /// Read every event file as this format instead of recognising it: csv, tsv, jsonl, parquet, movielens, recbole or sasrec.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
     /// Unit of the times: seconds, milliseconds, microseconds, nanoseconds or dates [default: recognised].

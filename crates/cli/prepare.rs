@@ -20,6 +20,7 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
         all_items: args.all_items,
         overwrite: args.overwrite,
         event_columns: args.event_columns.clone(),
+        item_columns: args.item_columns.clone(),
         keep: args.keep.clone(),
         from: args.from,
         to: args.to,

@@ -64,6 +64,9 @@ impl<'o> EventFile<'o> {
         for column in &options.event_columns {
             wanted.push(Role::named(table.as_ref(), &path, &column.name, "--event-column")?);
         }
+        for name in &options.item_columns {
+            wanted.push(Role::named(table.as_ref(), &path, name, "--item-column")?);
+        }
         let clock = Clock::new(options.time_unit);
         Ok(Self { rows: table.select(&wanted)?, format, names, clock, options })
     }
@@ -110,6 +113,21 @@ impl<'o> EventFile<'o> {
         let first = self.names.len() + self.options.keep.len();
         let name = &self.options.event_columns[index].name;
         event_columns::kept(name, self.rows.value(first + index), kind, digits)
+    }
+
+    /// What the current row says of its item in the `index`-th of the item columns.
+    pub(crate) fn described<'a>(
+        &'a self,
+        index: usize,
+        digits: &'a mut itoa::Buffer,
+        number: &'a mut String,
+    ) -> std::result::Result<Kept<'a>, Problem> {
+        let first = self.names.len() + self.options.keep.len() + self.options.event_columns.len();
+        let name = &self.options.item_columns[index];
+        match fields::display_of(name, self.rows.value(first + index), digits, number)? {
+            "" => Ok(Kept::Nothing),
+            text => fields::key(name, text.as_bytes()).map(Kept::Category),
+        }
     }
 
     /// What the prepared folder remembers of the file.

@@ -13,6 +13,7 @@ mod bad_rows;
 mod budget;
 mod columns;
 mod delimited;
+mod descriptions;
 mod error;
 mod event_columns;
 mod event_file;

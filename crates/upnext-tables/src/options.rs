@@ -38,6 +38,9 @@ pub struct PrepareOptions {
     pub time_unit: Option<TimeUnit>,
     /// Columns of the event files that are kept as columns of the events.
     pub event_columns: Vec<KeptColumn>,
+    /// Columns of the event files that describe the item, and are kept as display columns of the catalogue: of each item
+    /// the newest text.
+    pub item_columns: Vec<String>,
     /// Conditions that an event must fulfil, all of them.
     pub keep: Vec<Condition>,
     /// Events before this moment are left out.

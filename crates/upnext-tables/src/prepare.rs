@@ -7,6 +7,7 @@ use serde_json::json;
 use upnext_data::{Catalog, Column, EventColumn, EventValues, Histories, ItemId, Prepared, Shards, Strings};
 
 use crate::budget::Budget;
+use crate::descriptions::Descriptions;
 use crate::error::{Error, Result};
 use crate::event_columns::{Codes, Vocabularies};
 use crate::inputs;
@@ -45,6 +46,7 @@ pub fn prepare(options: &PrepareOptions, out: &Path, listener: &mut Listener<'_>
             "items": counts.item_origin,
             "all_items": options.all_items,
             "event_columns": options.event_columns,
+            "item_columns": options.item_columns,
             "keep": options.keep,
             "from": options.from,
             "to": options.to,
@@ -124,6 +126,9 @@ struct Sorted {
     items: Keys,
     kept: Kept,
     table: Option<ItemTable>,
+    /// Names of the columns in which the event files describe their items, and what they say.
+    described: Vec<String>,
+    descriptions: Descriptions,
     all_items: bool,
     events: u64,
     /// Kept columns with their vocabularies, without values.
@@ -144,11 +149,14 @@ impl Sorted {
         let mut parts = Parts::new(budget.parts, kept_columns, &room);
         let mut vocabularies = Vocabularies::new(kept_columns);
         let mut bits = vec![0; kept_columns];
+        let mut descriptions = Descriptions::new(options.item_columns.len());
         let read = reading::read(&files, options, listener, &mut |user, item, time, kept| {
             let item = items.number(item).ok_or(Error::TooManyKeys { what: "items" })?;
+            let (kept, described) = kept.split_at(kept_columns);
             for (column, (bits, &value)) in bits.iter_mut().zip(kept).enumerate() {
                 *bits = vocabularies.bits(column, value)?;
             }
+            descriptions.push(item, time, described);
             parts.push(user, item, time, &bits)
         })?;
         let Outcome { origins, mut bad, filtered, kinds } = read;
@@ -175,7 +183,21 @@ impl Sorted {
             ..Counts::default()
         };
         let all_items = options.all_items;
-        Ok(Self { runs, room, items, kept, table, all_items, events, columns, codes, counts })
+        let described = options.item_columns.clone();
+        Ok(Self {
+            runs,
+            room,
+            items,
+            kept,
+            table,
+            described,
+            descriptions,
+            all_items,
+            events,
+            columns,
+            codes,
+            counts,
+        })
     }
 
     /// Hands over user by user and returns the catalogue.
@@ -185,7 +207,7 @@ impl Sorted {
         mut push: impl FnMut(&str, &[ItemId], &[i64], &[Vec<u32>]) -> Result<()>,
     ) -> Result<(Catalog, Counts)> {
         let (order, ranks) = self.number()?;
-        let catalog = catalog(&self.items, &order, self.table.as_ref())?;
+        let catalog = self.catalog(&order)?;
         let (kept, codes, of) = (&self.kept, &self.codes, self.events);
         let (mut read, mut told, mut written) = (0_u64, 0_u64, 0_u64);
         let mut ids = Vec::new();
@@ -212,6 +234,22 @@ impl Sorted {
         self.counts.thinned = of - written;
         self.counts.spilled = self.room.spilled();
         Ok((catalog, self.counts))
+    }
+
+    /// The items with the columns of the item file, then those of the event files.
+    fn catalog(&self, order: &[u32]) -> Result<Catalog> {
+        let mut columns = Vec::new();
+        if let Some(table) = &self.table {
+            for (index, name) in table.names.iter().enumerate() {
+                let values = order.iter().map(|&number| table.value(index, self.items.get(number))).collect();
+                columns.push(Column { name: name.clone(), values });
+            }
+        }
+        for (index, name) in self.described.iter().enumerate() {
+            columns.push(Column { name: name.clone(), values: self.descriptions.column(index, order) });
+        }
+        let keys = order.iter().map(|&number| String::from_utf8_lossy(self.items.get(number))).collect();
+        Ok(Catalog::new(keys, columns)?)
     }
 
     /// The items of the catalogue in byte order, and where in it each item of the events stands.
@@ -272,16 +310,4 @@ fn sort(parts: Parts<'_>, budget: &Budget, listener: &mut Listener<'_>) -> Resul
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
-}
-
-fn catalog(items: &Keys, order: &[u32], table: Option<&ItemTable>) -> Result<Catalog> {
-    let mut columns = Vec::new();
-    if let Some(table) = table {
-        for (index, name) in table.names.iter().enumerate() {
-            let values = order.iter().map(|&number| table.value(index, items.get(number))).collect();
-            columns.push(Column { name: name.clone(), values });
-        }
-    }
-    let keys = order.iter().map(|&number| String::from_utf8_lossy(items.get(number))).collect();
-    Ok(Catalog::new(keys, columns)?)
 }

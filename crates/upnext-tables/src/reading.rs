@@ -116,7 +116,7 @@ pub(crate) fn read(
     listener: &mut Listener<'_>,
     take: Take<'_>,
 ) -> Result<Outcome> {
-    let columns = options.event_columns.len();
+    let columns = options.event_columns.len() + options.item_columns.len();
     let (send, receive) = mpsc::sync_channel(CHUNKS);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || read_files(files, options, &send));
@@ -147,15 +147,20 @@ fn read_files(
     Ok(outcome)
 }
 
-/// Adds the current row's values of the kept columns.
+/// Adds the current row's values of the kept columns, and what it says of its item.
 fn keep(
     file: &EventFile<'_>,
     chunk: &mut Chunk,
     kinds: &mut [Option<ColumnKind>],
+    item_columns: usize,
 ) -> std::result::Result<(), Problem> {
     let mut digits = itoa::Buffer::new();
     for (index, kind) in kinds.iter_mut().enumerate() {
         chunk.keep(file.kept(index, kind, &mut digits)?);
+    }
+    let mut number = String::new();
+    for index in 0..item_columns {
+        chunk.keep(file.described(index, &mut digits, &mut number)?);
     }
     Ok(())
 }
@@ -181,7 +186,7 @@ fn read_file(
         let (keys, kept) = (chunk.keys.len(), chunk.kept.len());
         let row = row.map(|event| event.map(|event| chunk.push(&event)));
         let row = row.and_then(|event| match event {
-            Some(()) => keep(&file, &mut chunk, &mut outcome.kinds),
+            Some(()) => keep(&file, &mut chunk, &mut outcome.kinds, options.item_columns.len()),
             None => {
                 outcome.filtered += 1;
                 Ok(())

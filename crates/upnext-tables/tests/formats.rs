@@ -222,6 +222,33 @@ fn kept_columns_are_typed_and_stay_with_their_events() {
 }
 
 #[test]
+fn event_files_may_describe_their_items() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = "user_id,item_id,title,price,timestamp,stars\n";
+    let rows = [
+        "b,x,Old name,1.5,3,4\n",
+        "a,x,New name,,9,5\n",
+        "a,y,,2,4,1\n",
+        "c,x,New nam,,9,2\n",
+        "c,y,,,7,3\n",
+    ];
+    let described = |rows: &[&str]| {
+        let path = write(folder.path(), "e.csv", head.to_owned() + &rows.concat());
+        let item_columns = vec!["title".to_owned(), "price".to_owned()];
+        let event_columns = vec!["stars".parse().unwrap()];
+        let all = PrepareOptions { item_columns, event_columns, ..options(&[&path]) };
+        read(&all, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let (catalog, histories) = described(&rows);
+    assert_eq!([catalog.title(ItemId(0)), catalog.title(ItemId(1))], [Some("New name"), None]);
+    let prices = &catalog.column("price").unwrap().values;
+    assert_eq!([prices.get(0), prices.get(1)], ["1.5", "2"], "the newest that says anything");
+    let mut turned = rows;
+    turned.reverse();
+    assert_eq!(described(&turned), (catalog, histories));
+}
+
+#[test]
 fn movielens_files_are_read_as_they_are_published() {
     let folder = tempfile::tempdir().unwrap();
     let ratings = write(folder.path(), "ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n");
