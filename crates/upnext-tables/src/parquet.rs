@@ -1,22 +1,27 @@
 //! Parquet files: the top-level columns that hold one value a row.
 
 mod column;
+mod footer;
 mod guard;
+mod ledger;
+mod pages;
+mod thrift;
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use crate::error::{Error, Place, Problem, Result};
 use crate::source::{Compression, Meter};
 use crate::table::{Rows, Table, Value};
 use column::{Column, Meaning};
 use guard::guarded;
+use ledger::Ledger;
 
 pub use guard::is_decoding;
 
@@ -34,7 +39,8 @@ pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 /// A file whose schema is read.
 pub(crate) struct Parquet {
     path: PathBuf,
-    reader: SerializedFileReader<File>,
+    file: Arc<File>,
+    metadata: ParquetMetaData,
     size: u64,
     meter: Rc<RefCell<Meter>>,
     columns: Vec<String>,
@@ -49,31 +55,30 @@ impl Parquet {
             return Err(Error::PackedParquet { path: path.into() });
         }
         let file = File::open(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let reader = guarded(path, || SerializedFileReader::new(file))?;
-        let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        let metadata = guarded(path, || {
+            footer::check(&file)?;
+            ParquetMetaDataReader::new().parse_and_finish(&file)
+        })?;
+        let schema = metadata.file_metadata().schema_descr_ptr();
         let flat = |leaf: &usize| {
             let column = schema.column(*leaf);
             column.max_rep_level() == 0 && column.path().parts().len() == 1
         };
         let leaves: Vec<usize> = (0..schema.num_columns()).filter(flat).collect();
         let columns = leaves.iter().map(|&leaf| schema.column(leaf).name().to_owned()).collect();
-        Ok(Self { path: path.into(), reader, size, meter, columns, leaves })
-    }
-
-    fn metadata(&self) -> &ParquetMetaData {
-        self.reader.metadata()
+        Ok(Self { path: path.into(), file: Arc::new(file), metadata, size, meter, columns, leaves })
     }
 
     /// Refuses column chunks that would unpack into absurd sizes.
     fn check_sizes(&self, wanted: &[usize]) -> Result<()> {
-        for (group, metadata) in self.metadata().row_groups().iter().enumerate() {
+        for (group, metadata) in self.metadata.row_groups().iter().enumerate() {
             for (leaf, column) in
                 wanted.iter().filter_map(|&leaf| Some((leaf, metadata.columns().get(leaf)?)))
             {
                 let (packed, unpacked) = (column.compressed_size(), column.uncompressed_size());
                 let bomb = unpacked > LARGE && unpacked / packed.max(1) > BOMB;
                 if bomb || packed < 0 || unpacked < 0 || metadata.num_rows() < 0 {
-                    let schema = self.metadata().file_metadata().schema_descr();
+                    let schema = self.metadata.file_metadata().schema_descr();
                     let column = schema.column(leaf).name().to_owned();
                     return Err(Error::Bomb { path: self.path.clone(), group, column, packed, unpacked });
                 }
@@ -93,7 +98,7 @@ impl Table for Parquet {
     }
 
     fn select(self: Box<Self>, wanted: &[usize]) -> Result<Box<dyn Rows>> {
-        let schema = self.metadata().file_metadata().schema_descr_ptr();
+        let schema = self.metadata.file_metadata().schema_descr_ptr();
         let mut columns = Vec::with_capacity(wanted.len());
         for &index in wanted {
             let leaf = self.leaves[index];
@@ -107,9 +112,19 @@ impl Table for Parquet {
         }
         let leaves: Vec<usize> = columns.iter().map(|column| column.leaf).collect();
         self.check_sizes(&leaves)?;
-        let of =
-            self.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).sum::<i64>().max(0) as u64;
-        Ok(Box::new(ParquetRows { file: *self, columns, group: 0, batch: 0, row: 0, of, at: 0, rows: 0 }))
+        let of = self.metadata.row_groups().iter().map(RowGroupMetaData::num_rows).sum::<i64>().max(0) as u64;
+        let ledger = Arc::new(Ledger::new(columns.len()));
+        Ok(Box::new(ParquetRows {
+            file: *self,
+            columns,
+            ledger,
+            group: 0,
+            batch: 0,
+            row: 0,
+            of,
+            at: 0,
+            rows: 0,
+        }))
     }
 }
 
@@ -117,6 +132,7 @@ impl Table for Parquet {
 struct ParquetRows {
     file: Parquet,
     columns: Vec<Column>,
+    ledger: Arc<Ledger>,
     /// The row group to be opened next.
     group: usize,
     /// Rows of a batch of the open group.
@@ -137,6 +153,7 @@ impl ParquetRows {
             let open = self.columns.first().is_some_and(Column::is_open);
             if open {
                 let columns = &mut self.columns;
+                self.ledger.begin_batch();
                 let rows = guarded(&path, || {
                     let counts: std::result::Result<Vec<usize>, ParquetError> =
                         columns.iter_mut().map(|column| column.fill(batch)).collect();
@@ -154,7 +171,7 @@ impl ParquetRows {
                     return Ok(true);
                 }
             }
-            if self.group == self.file.metadata().num_row_groups() {
+            if self.group == self.file.metadata.num_row_groups() {
                 return Ok(false);
             }
             self.open_group(&path)?;
@@ -162,15 +179,18 @@ impl ParquetRows {
     }
 
     fn open_group(&mut self, path: &Path) -> Result<()> {
-        let metadata = self.file.metadata().row_group(self.group);
+        let metadata = self.file.metadata.row_group(self.group);
         let bytes: i64 =
             self.columns.iter().map(|column| metadata.column(column.leaf).uncompressed_size()).sum();
         let each = (bytes / metadata.num_rows().max(1)).max(1);
         self.batch = ((BYTES / each).max(1) as usize).min(ROWS);
-        let (group, columns, reader) = (self.group, &mut self.columns, &self.file.reader);
+        self.ledger = Arc::new(Ledger::new(self.columns.len()));
+        let (group, columns, ledger, file) = (self.group, &mut self.columns, &self.ledger, &self.file);
         guarded(path, || {
-            let group = reader.get_row_group(group)?;
-            columns.iter_mut().try_for_each(|column| column.open(group.get_column_reader(column.leaf)?))
+            columns.iter_mut().enumerate().try_for_each(|(place, column)| {
+                let at = (group, column.leaf);
+                column.open(pages::open(&file.file, &file.metadata, at, ledger, place)?)
+            })
         })?;
         self.group += 1;
         Ok(())
