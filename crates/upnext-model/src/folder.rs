@@ -37,6 +37,7 @@ const GENERATION: &str = "generation.json";
 const MODEL: &str = "model.safetensors";
 const VECTORS: &str = "vectors.safetensors";
 const CATALOG: &str = "catalog.safetensors";
+/// Written with the others and listed with them, then the user's to edit: nobody reads or checks it.
 const README: &str = "README.md";
 /// The most bytes that a JSON or text file may have: parsed, a hostile one would take thirty times as much memory.
 const TEXT_LIMIT: u64 = 1 << 20;

@@ -73,8 +73,8 @@ upnext generate --model . --data DATA --out lists.csv
 upnext evaluate --model . --data DATA
 ```
 
-A server opens this folder with `upnext_generate::Generator::open`. Every file is checked against `manifest.json`
-on the way in.
+A server opens this folder with `upnext_generate::Generator::open`. Every file but this one, which is
+yours to edit, is checked against `manifest.json` on the way in.
 
 ## What it cannot do
 

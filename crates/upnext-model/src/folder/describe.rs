@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::read::Folder;
-use super::{Generation, ModelManifest, tensors};
+use super::{Generation, ModelManifest, README, tensors};
 use crate::config::ModelConfig;
 use crate::error::Result;
 
@@ -53,10 +53,10 @@ impl Description {
 /// Describes a model folder. The text files are checked as by [`open`](super::open), the others by their length alone.
 ///
 /// # Errors
-/// When a file is missing, of another version or another length, or a text file was changed.
+/// When a file is missing, of another version or another length, or a text file but the README was changed.
 pub fn describe(dir: &Path) -> Result<Description> {
     let Folder { dir: _, manifest, config, run, generation } = Folder::open(dir)?;
-    for (name, sealed) in &manifest.files {
+    for (name, sealed) in manifest.files.iter().filter(|(name, _)| *name != README) {
         let (path, expected) = (dir.join(name), sealed.bytes);
         let found = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if found != expected {

@@ -10,7 +10,7 @@ use upnext_data::sealed::{FileHash, TensorFile, read_bytes, recover};
 
 use super::{
     CATALOG, CONFIG, ConfigFile, FILES, FORMAT, GENERATION, Generation, MANIFEST, MODEL, ModelManifest,
-    README, Served, TEXT_LIMIT, VECTORS, not_finite, seal, tensors,
+    Served, TEXT_LIMIT, VECTORS, not_finite, seal, tensors,
 };
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -94,7 +94,6 @@ impl Folder {
         if generation.length == 0 {
             return refuse(&path, "`length` is 0; a list has at least one item".to_owned());
         }
-        text(dir, &manifest, README)?;
         Ok(Self { dir: dir.to_owned(), manifest, config: file.model, run: file.run, generation })
     }
 

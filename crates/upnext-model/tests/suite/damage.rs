@@ -16,6 +16,7 @@ use super::world::{card, catalog, chain, counts, model};
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const VECTORS: &str = "vectors.safetensors";
 pub(crate) const CATALOG: &str = "catalog.safetensors";
+pub(crate) const CARD: &str = "README.md";
 
 const ITEMS: usize = 6;
 
@@ -65,8 +66,8 @@ pub(crate) fn check_sealed(what: &str, named: &[&str], damage: impl FnOnce(&Path
     });
 }
 
-pub(crate) const FILES: [&str; 7] = [
-    "README.md",
+const FILES: [&str; 7] = [
+    CARD,
     "catalog.safetensors",
     "config.json",
     "generation.json",

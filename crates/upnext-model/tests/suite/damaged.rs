@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use upnext_model::folder::{open, open_model};
+use upnext_model::folder::{describe, open, open_model};
 
 use super::damage::{
-    CATALOG, FILES, MODEL, VECTORS, check, check_sealed, edit_json, files, intact, reseal, seal,
+    CARD, CATALOG, MODEL, VECTORS, check, check_sealed, edit_json, files, intact, reseal, seal,
 };
 
 #[test]
@@ -17,9 +17,25 @@ fn an_intact_folder_opens() {
     open_model(&dir).unwrap();
 }
 
+/// All files but the card, which people may edit.
+fn checked() -> impl Iterator<Item = &'static (&'static str, Vec<u8>)> {
+    files().iter().filter(|(name, _)| *name != CARD)
+}
+
+#[test]
+fn the_card_is_the_users_to_edit() {
+    let (_root, dir) = intact();
+    fs::write(dir.join(CARD), "# Our shop's model\n").unwrap();
+    open(&dir).unwrap();
+    describe(&dir).unwrap();
+    fs::remove_file(dir.join(CARD)).unwrap();
+    open_model(&dir).unwrap();
+    describe(&dir).unwrap();
+}
+
 #[test]
 fn every_file_is_missed() {
-    for name in FILES {
+    for (name, _) in checked() {
         check("missing", &[name, "missing"], |dir| fs::remove_file(dir.join(name)).unwrap());
     }
     check("no folder", &["manifest.json", "missing"], |dir| fs::remove_dir_all(dir).unwrap());
@@ -27,7 +43,7 @@ fn every_file_is_missed() {
 
 #[test]
 fn every_file_is_noticed_when_cut_short() {
-    for (name, bytes) in files() {
+    for (name, bytes) in checked() {
         // Without its last byte, the end of a line, a manifest still says all it has to say.
         for keep in [0, 1, 7, 8, bytes.len() / 2, bytes.len() - 2] {
             check("cut short", &[name], |dir| fs::write(dir.join(name), &bytes[..keep]).unwrap());
@@ -37,7 +53,7 @@ fn every_file_is_noticed_when_cut_short() {
 
 #[test]
 fn every_flipped_byte_is_noticed() {
-    for (name, bytes) in files() {
+    for (name, bytes) in checked() {
         for place in (0..bytes.len() - 1).step_by(bytes.len() / 40 + 1) {
             check("a flipped byte", &[name], |dir| {
                 let mut bytes = bytes.clone();
@@ -50,7 +66,7 @@ fn every_flipped_byte_is_noticed() {
 
 #[test]
 fn a_folder_in_place_of_a_file_is_named() {
-    for name in FILES {
+    for (name, _) in checked() {
         check("a folder", &[name, "no plain file"], |dir| {
             fs::remove_file(dir.join(name)).unwrap();
             fs::create_dir(dir.join(name)).unwrap();
@@ -61,7 +77,7 @@ fn a_folder_in_place_of_a_file_is_named() {
 #[cfg(unix)]
 #[test]
 fn a_link_in_place_of_a_file_is_refused() {
-    for name in FILES {
+    for (name, _) in checked() {
         check("a link", &[name, "no plain file"], |dir| {
             let outside = dir.with_file_name("outside");
             fs::rename(dir.join(name), &outside).unwrap();
@@ -122,7 +138,7 @@ fn the_manifest_vouches_for_every_file_and_for_itself() {
     check("deep brackets", &["manifest.json"], |dir| {
         fs::write(dir.join("manifest.json"), "[".repeat(100_000)).unwrap();
     });
-    for name in ["manifest.json", "config.json", "generation.json", "README.md"] {
+    for name in ["manifest.json", "config.json", "generation.json"] {
         check("a huge text", &[name, "2097152"], |dir| {
             fs::write(dir.join(name), vec![b' '; 2 << 20]).unwrap();
         });
