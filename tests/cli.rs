@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Place, fail, succeed};
+use crate::support::{Place, fail, succeed, upnext};
 
 #[test]
 fn help_lists_the_commands() {
@@ -54,8 +54,35 @@ fn folders_that_are_something_else_say_what_was_meant() {
     let error =
         fail(2, ["evaluate", "--model", &place.text("run/model"), "--data", &place.text("events.csv")]);
     assert!(error.contains("is a file, not a prepared folder; make one with `upnext prepare"), "{error}");
+    let error = fail(2, place.train_arguments("events.csv", &[]));
+    assert!(error.contains("events.csv is a file, but a run needs a folder"), "{error}");
+    assert!(fs::read_to_string(place.path("events.csv")).unwrap().starts_with("user_id"));
+    // What a crash left under another name is not called missing.
+    fs::rename(&data, place.path(".data.upnext-old-1-0")).unwrap();
+    succeed(["evaluate", "--model", &place.text("run/model"), "--data", &data, "--no-baselines"]);
     let error = fail(2, place.train_arguments("other", &["--set", "model.layers=-1"]));
     assert!(error.contains("expected a whole number that is not negative"), "{error}");
+}
+
+#[test]
+fn a_seed_that_no_configuration_can_hold_is_refused_with_its_range() {
+    let place = Place::prepared();
+    let error = fail(2, place.train_arguments("run", &["--seed", "9223372036854775808"]));
+    assert!(error.contains("9223372036854775808 is not in 0..=9223372036854775807"), "{error}");
+    place.train("run", &["--seed", "9223372036854775807", "--set", "train.max_steps=1"]);
+}
+
+#[test]
+fn an_evaluation_is_not_offered_where_nothing_can_be_asked() {
+    let place = Place::prepared();
+    let of = |out: &str, protocol: &str| {
+        let more = ["--set", "train.max_steps=1", "--set", &format!("train.protocol={protocol}")];
+        let output = upnext(place.train_arguments(out, &more)).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(of("usual", "loo").contains("next: upnext evaluate"));
+    let said = of("none", "last:100000");
+    assert!(said.contains("leaves no test question") && !said.contains("upnext evaluate"), "{said}");
 }
 
 #[test]

@@ -44,13 +44,18 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
 }
 
+/// Seeds that a run configuration can hold: TOML has whole numbers of 63 bits.
+fn seed() -> impl clap::builder::TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Folder for the demo's data, run and lists; replaced if an earlier demo made it.
     #[arg(long, value_name = "DIR", default_value = "upnext-demo")]
     pub(crate) out: PathBuf,
     /// Seed of the world and of the training.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub(crate) seed: u64,
     /// Print one JSON object on standard output and nothing else there.
     #[arg(long)]
@@ -147,7 +152,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Shorthand for --set train.seed=N.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed())]
     pub(crate) seed: Option<u64>,
     /// Go on from the newest valid checkpoint of an interrupted run.
     #[arg(long, conflicts_with = "overwrite")]

@@ -50,6 +50,8 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                 Error::Config { .. }
                     | Error::Exists(_)
                     | Error::NotARun(_)
+                    | Error::NotAFolder(_)
+                    | Error::Busy(_)
                     | Error::Differs { .. }
                     | Error::Record { .. }
                     | Error::DenseTable { .. }

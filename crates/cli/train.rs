@@ -1,20 +1,19 @@
 //! `upnext train`: a run configuration and a prepared folder to a run folder.
 
+mod drawing;
+
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use upnext_data::Prepared;
-use upnext_train::{Ended, Event, RunConfig, Summary, TrainOptions};
+use upnext_train::{Ended, RunConfig, Summary, TrainOptions};
 
 use crate::args::TrainArgs;
 use crate::failure::{BadInput, PARTLY};
 use crate::{interrupt, open, say};
-
-/// Between two lines of news where nobody watches a bar.
-const NEWS: Duration = Duration::from_secs(30);
+use drawing::Drawing;
 
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let text = std::fs::read_to_string(&args.config)
@@ -43,13 +42,24 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
             summary.steps
         ));
     } else {
-        say::news(&format!(
-            "next: upnext evaluate --model {} --data {}",
-            args.out.join("model").display(),
-            args.data.display()
-        ));
+        say::news(&next(&config, &data, args)?);
     }
     Ok(if summary.ended == Ended::Asked { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
+}
+
+/// What to do with the model; what cannot be done is not offered.
+fn next(config: &RunConfig, data: &Prepared, args: &TrainArgs) -> Result<String> {
+    let (model, data_dir) = (args.out.join("model"), args.data.display());
+    let split = config.train.protocol.split(&data.histories)?;
+    if split.test.is_empty() {
+        return Ok(format!(
+            "protocol {} leaves no test question of these histories, so the model cannot be evaluated on them; next: \
+             upnext generate --model {} --data {data_dir} --out lists.csv",
+            split.protocol,
+            model.display()
+        ));
+    }
+    Ok(format!("next: upnext evaluate --model {} --data {data_dir}", model.display()))
 }
 
 /// Trains, drawing what the library reports, and says what came of it.
@@ -86,81 +96,4 @@ pub(crate) fn train(
         ));
     }
     Ok(summary)
-}
-
-/// A progress bar where somebody watches, a line now and then elsewhere.
-struct Drawing {
-    bar: ProgressBar,
-    watched: bool,
-    steps_per_epoch: u64,
-    last_news: Instant,
-}
-
-impl Drawing {
-    fn new() -> Result<Self> {
-        let watched = say::is_watched();
-        let bar = if watched { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left in the epoch")?);
-        Ok(Self { bar, watched, steps_per_epoch: 1, last_news: Instant::now() })
-    }
-
-    fn line(&self, line: &str) {
-        self.bar.suspend(|| say::news(line));
-    }
-
-    fn show(&mut self, event: &Event) {
-        match event {
-            Event::Started { parameters, items, questions, steps_per_epoch, resumed, memory, .. } => {
-                self.steps_per_epoch = (*steps_per_epoch as u64).max(1);
-                self.line(&format!(
-                    "{} parameters, {} items, {} steps an epoch, {} validation questions, about {} of memory",
-                    say::count(*parameters),
-                    say::count(*items),
-                    say::count(*steps_per_epoch),
-                    say::count(*questions),
-                    HumanBytes(memory.total())
-                ));
-                match resumed {
-                    Some(0) => self.line("nothing to resume: starting at step 0"),
-                    Some(step) => self.line(&format!("resumed at step {}", say::count(*step))),
-                    None => {}
-                }
-                if *questions == 0 {
-                    self.line("the protocol asks no validation question of these histories: no model is better than another");
-                }
-            }
-            Event::Step { step, epoch, loss, tokens_per_second, .. } => {
-                self.bar.set_length(self.steps_per_epoch);
-                self.bar.set_position((step - 1) % self.steps_per_epoch + 1);
-                let rate = say::count(*tokens_per_second as u64);
-                let message = format!("epoch {epoch} loss {loss:.4} {rate} tokens/s");
-                if !self.watched && self.last_news.elapsed() >= NEWS {
-                    self.last_news = Instant::now();
-                    say::news(&format!("step {step} {message}"));
-                }
-                self.bar.set_message(message);
-            }
-            Event::Validated { step, epoch, ndcg_10, best, seconds, .. } => {
-                self.last_news = Instant::now();
-                let mark = if *best { " (best so far)" } else { "" };
-                self.line(&format!(
-                    "epoch {epoch}, step {step}: validation ndcg@10 {ndcg_10:.4}{mark}, {seconds:.1} s"
-                ));
-            }
-            Event::Skipped { step, loss, in_a_row } => {
-                self.line(&format!(
-                    "step {step} skipped: loss {loss} or a gradient is not finite ({in_a_row} in a row)"
-                ));
-            }
-            Event::RolledBack { step, to_step, rollbacks } => {
-                self.line(&format!(
-                    "step {step}: weights rolled back to step {to_step} (rollback {rollbacks})"
-                ));
-            }
-            Event::Damaged { path, reason } => {
-                self.line(&format!("{} is damaged ({reason}); going on with what is left", path.display()));
-            }
-            _ => {}
-        }
-    }
 }

@@ -3,8 +3,8 @@
 use crate::{Error, Histories, History, Result, UserId};
 
 /// A way to hold events out. Its id is printed with every metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(into = "String")]
 pub enum Protocol {
     /// `loo`: per user the last event tests, the second last validates, the rest trains.
     LeaveOneOut,
@@ -224,11 +224,14 @@ impl std::str::FromStr for Protocol {
     }
 }
 
-impl TryFrom<String> for Protocol {
-    type Error = Error;
-
-    fn try_from(id: String) -> Result<Self> {
-        id.parse()
+/// A file's reader keeps an error's message and drops its cause, so the message says both.
+impl<'de> serde::Deserialize<'de> for Protocol {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        id.parse().map_err(|error| match &error {
+            Error::Protocol { source, .. } => serde::de::Error::custom(format!("{error}: {source}")),
+            error => serde::de::Error::custom(error),
+        })
     }
 }
 

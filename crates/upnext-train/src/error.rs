@@ -25,6 +25,9 @@ pub enum Error {
     /// The folder to overwrite does not look like a run.
     #[error("{} is not empty and holds no run (no config.toml): it is not overwritten; choose another folder", .0.display())]
     NotARun(PathBuf),
+    /// What is named as the run folder is none.
+    #[error("{} is a file, but a run needs a folder: choose another", .0.display())]
+    NotAFolder(PathBuf),
     /// A resumed run was made from something else.
     #[error("{} cannot be resumed: {what} differs: {detail}", run.display())]
     Differs {

@@ -36,8 +36,8 @@ impl RunFolder {
         data_hash: &str,
         options: &TrainOptions<'_>,
     ) -> Result<Self> {
-        if path.is_file() {
-            return Err(Error::NotARun(path.to_owned()));
+        if path.exists() && !path.is_dir() {
+            return Err(Error::NotAFolder(path.to_owned()));
         }
         let folder = Self { path: path.to_owned(), found: false, _lock: lock(path)? };
         let begun = path.join(CONFIG).is_file();

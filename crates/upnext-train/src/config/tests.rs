@@ -27,10 +27,14 @@ fn every_mistake_names_file_line_and_key() {
         ("[train]\nfrobnicate = 1", 2, "unknown key `train.frobnicate`: known are `protocol`"),
         // Values of another type.
         ("[train]\nlr = \"fast\"", 2, "`train.lr`: invalid type: string \"fast\""),
-        ("[loss]\n\ncount = 1.5", 3, "`loss.count`: invalid type: floating point `1.5`"),
+        (
+            "[loss]\n\ncount = 1.5",
+            3,
+            "`loss.count`: invalid type: floating point `1.5`, expected a whole number that is not negative",
+        ),
         ("[model]\ntied = 1", 2, "`model.tied`: invalid type: integer `1`"),
         ("[train]\nseed = -1", 2, "`train.seed`: "),
-        ("train = 3", 1, "`train`: invalid type: integer `3`"),
+        ("train = 3", 1, "`train`: invalid type: integer `3`, expected a table of keys"),
         // Words that nobody knows.
         (
             "[train]\nschedule = \"cosin\"",
@@ -49,7 +53,13 @@ fn every_mistake_names_file_line_and_key() {
             "`loss.negatives`: unknown negatives `popular`, expected `uniform`",
         ),
         ("[train]\nprecision = \"bf16\"", 2, "`train.precision` is \"bf16\", which is unknown"),
-        ("[train]\nprotocol = \"leave-one-out\"", 2, "`train.protocol`"),
+        (
+            "[train]\nprotocol = \"leave-one-out\"",
+            2,
+            "`train.protocol`: protocol \"leave-one-out\": the nearest valid form is loo: there is no protocol",
+        ),
+        ("[train]\nprotocol = \"last:x\"", 2, "last:<n>: \"x\" is no whole number that fits"),
+        ("[train]\nprotocol = \"time:9,5\"", 2, "the validation cut 9 is not before the test cut 5"),
         // Values out of range.
         ("[train]\nlr = 0", 2, "`train.lr` is 0, but it must be above 0"),
         ("[train]\nlr = nan", 2, "`train.lr` is NaN"),
@@ -91,6 +101,8 @@ fn a_caret_points_at_the_mistake() {
     assert!(message.ends_with("\n  |\n3 |   lrr = 1e-3 # ü\n  |   ^^^"), "{message}");
     let message = refusal("[train]\nlr = -0.5\n");
     assert!(message.ends_with("\n2 | lr = -0.5\n  | ^^^^^^^^^"), "{message}");
+    let message = refusal("[train]\nprotocol = \"last:0\"\n");
+    assert!(message.ends_with("\n2 | protocol = \"last:0\"\n  |            ^^^^^^^^"), "{message}");
 }
 
 #[test]
