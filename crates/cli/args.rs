@@ -9,7 +9,7 @@ use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 #[derive(Debug, Parser)]
 #[command(name = "upnext", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// Worker threads [default: all cores].
+    /// Worker threads; the variable RAYON_NUM_THREADS=N also bounds those that candle adds gradients on [default: all cores].
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// SIMD level of our own kernels; a lower one pins a mixed fleet to the same code [default: the CPU's best].

@@ -96,8 +96,8 @@ pub fn evaluate(
     Ok(Outcome { users: questions.iter().map(|asked| asked.user).collect(), rank_dropped, rank_kept })
 }
 
-/// Questions per batch over a catalogue of `items`.
-pub(crate) fn batch_size(items: usize) -> usize {
+/// Questions per batch over a catalogue of `items`: what one thread has in flight.
+pub fn batch_size(items: usize) -> usize {
     (SCORES / items.max(1)).clamp(1, QUESTIONS)
 }
 

@@ -117,7 +117,10 @@ impl Scorer for Markov {
     fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()> {
         let items = self.items();
         check_call(inputs, items, self.name(), out)?;
-        inputs.iter().zip(out.chunks_exact_mut(items)).for_each(|(input, row)| self.score_one(input, row));
+        inputs
+            .iter()
+            .zip(out.chunks_exact_mut(items.max(1)))
+            .for_each(|(input, row)| self.score_one(input, row));
         Ok(())
     }
 }

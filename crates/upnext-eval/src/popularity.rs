@@ -40,7 +40,17 @@ impl Scorer for Popularity {
 
     fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()> {
         check_call(inputs, self.items(), self.name(), out)?;
-        out.chunks_exact_mut(self.scores.len()).for_each(|row| row.copy_from_slice(&self.scores));
+        out.chunks_exact_mut(self.scores.len().max(1)).for_each(|row| row.copy_from_slice(&self.scores));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_items_there_is_nothing_to_score() {
+        Popularity::new(&[]).score(&[], &mut []).unwrap();
     }
 }

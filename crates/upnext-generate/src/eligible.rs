@@ -54,7 +54,9 @@ impl Eligible {
         match self {
             Self::AllBut(excluded) => Self::AllBut(ascending([excluded.as_slice(), chosen].concat())),
             Self::Only(allowed) => {
-                Self::Only(allowed.iter().copied().filter(|id| !chosen.contains(id)).collect())
+                let chosen = ascending(chosen.to_vec());
+                let is_left = |id: &u32| chosen.binary_search(id).is_err();
+                Self::Only(allowed.iter().copied().filter(is_left).collect())
             }
         }
     }

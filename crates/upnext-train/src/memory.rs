@@ -4,6 +4,7 @@
 //! the tokens of the largest batch. It is asked of the system before anything of it is allocated.
 
 use upnext_data::BatchSize;
+use upnext_eval::evaluate::batch_size;
 use upnext_model::ModelConfig;
 
 use crate::config::{LossKind, RunConfig, TableOptimizer};
@@ -144,9 +145,10 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
 /// Scores and states of the batches that validation has in flight.
 fn validation_bytes(model: &ModelConfig, window: usize, items: u64) -> u64 {
     let threads = rayon::current_num_threads() as u64;
-    let scores = (1_u64 << 22).max(items).saturating_mul(4);
-    let states = 64 * (window as u64).saturating_mul(4 * (6 * model.width + 3 * model.hidden) as u64);
-    threads.saturating_mul(scores.saturating_add(states))
+    let questions = batch_size(usize::try_from(items).unwrap_or(usize::MAX)) as u64;
+    let token = 4 * (6 * model.width + 3 * model.hidden) as u64;
+    let question = items.saturating_mul(4).saturating_add((window as u64).saturating_mul(token));
+    threads.saturating_mul(questions).saturating_mul(question)
 }
 
 /// Most memory that this process ever held; `None` where the system does not say.
@@ -230,6 +232,15 @@ mod tests {
         config.model.window = 300_000;
         let huge = estimate_at(&config);
         assert_eq!((usual.step, usual.validation), (huge.step, huge.validation));
+    }
+
+    #[test]
+    fn a_large_catalogue_is_validated_with_fewer_windows_at_once() {
+        let mut config = RunConfig::default();
+        (config.model.window, config.model.width, config.model.rank) = (4000, 512, 8);
+        let train = vec![10_000; 10];
+        let validation = |items| estimate(&config, items, &train).unwrap().validation;
+        assert!(validation(1_000_000) < validation(10_000) / 4);
     }
 
     #[test]
