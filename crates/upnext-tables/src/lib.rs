@@ -35,6 +35,7 @@ mod partial;
 mod partition;
 mod peek;
 mod prepare;
+mod problem;
 mod reading;
 mod runs;
 mod sasrec;
