@@ -30,6 +30,7 @@ pub(crate) fn run(args: &PrepareArgs) -> Result<ExitCode> {
         spill: args.spill.clone(),
         ..reading(args.events.clone(), &args.input)
     };
+    interrupt::catch("stopping; nothing will be written")?;
     let summary = prepare(&options, &args.out)?;
     if args.json {
         say::json(&as_json(&summary))?;
@@ -62,7 +63,6 @@ pub(crate) fn prepare(options: &PrepareOptions, out: &Path) -> Result<Summary> {
     bar.set_style(style);
     let options =
         PrepareOptions { memory_limit: options.memory_limit.or_else(half_of_memory), ..options.clone() };
-    interrupt::catch("stopping; nothing will be written")?;
     let summary = upnext_tables::prepare(&options, out, &mut |progress| {
         show(&bar, &progress);
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
