@@ -66,7 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("PyTorch, bucketed, fused attention".into(), peer("bucketed", 0.0)),
         ("RecTools SASRec, softmax".into(), interleave::python("rectools_epoch.py", &rectools)),
     ];
-    let title = format!("{count} steps of {config}; all but the second line and RecTools: {negatives} negatives");
+    let title =
+        format!("{count} steps of {config}; all but the second line and RecTools: {negatives} negatives");
     interleave::print(&title, "tokens", &interleave::interleave(workers, TURNS)?);
     Ok(())
 }

@@ -43,10 +43,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
     if wanted("small") {
-        compare("small: d=64, l=2, h=2, m=172, T=200, 128 users, 256 shared negatives", "small", SMALL, "sampled")?;
+        compare(
+            "small: d=64, l=2, h=2, m=172, T=200, 128 users, 256 shared negatives",
+            "small",
+            SMALL,
+            "sampled",
+        )?;
     }
     if wanted("medium") {
-        compare("medium: d=256, l=4, h=4, m=684, T=200, 32 users, 256 shared negatives", "medium", MEDIUM, "sampled")?;
+        compare(
+            "medium: d=256, l=4, h=4, m=684, T=200, 32 users, 256 shared negatives",
+            "medium",
+            MEDIUM,
+            "sampled",
+        )?;
     }
     if wanted("full") {
         compare("full softmax over 3,416 items, d=64", "small", SMALL, "full")?;

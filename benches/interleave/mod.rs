@@ -85,7 +85,10 @@ fn median(mut values: Vec<f64>) -> (f64, (f64, f64)) {
 ///
 /// # Errors
 /// When a worker ends early, or does not speak as a worker does.
-pub(crate) fn interleave(commands: Vec<(String, Command)>, turns: usize) -> Result<Vec<Measured>, Box<dyn Error>> {
+pub(crate) fn interleave(
+    commands: Vec<(String, Command)>,
+    turns: usize,
+) -> Result<Vec<Measured>, Box<dyn Error>> {
     let mut workers = Vec::new();
     for (name, mut command) in commands {
         match Worker::start(&mut command) {

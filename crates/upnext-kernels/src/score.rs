@@ -13,12 +13,12 @@ use crate::product::{Packed, Write, multiply_at};
 use crate::softmax::LogSumExp;
 use crate::tile::PANEL;
 use crate::{Rows, RowsMut};
-use best::Best;
-use block::{BLOCK, Found, search};
+use best::{Bar, Best};
+use block::{BLOCK, Found, Room, search};
 use rayon::prelude::*;
 
 /// Blocks whose findings are held at once, before they are merged.
-const WAVE: usize = 64;
+const WAVE: usize = 1024;
 
 /// Item vectors `(i, r)`.
 #[derive(Clone, Copy, Debug)]
@@ -140,15 +140,19 @@ pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ran
         assert!(list.last().is_none_or(|&last| (last as usize) < table.items()), "no item {:?}", list.last());
     }
     let level = Chosen::now();
+    let bars: Vec<Bar> = queries.iter().map(|_| Bar::new()).collect();
     let mut merged: Vec<(Best, LogSumExp)> =
         queries.iter().map(|q| (Best::new(q.k), LogSumExp::new())).collect();
     let blocks = table.items().div_ceil(BLOCK);
+    let mut own = Room::default();
     for wave in (0..blocks).step_by(WAVE) {
-        let bars: Vec<f32> = merged.iter().map(|(best, _)| best.bar()).collect();
-        let one = |b: usize| search(level, queries, table, b, &bars);
         let range = wave..(wave + WAVE).min(blocks);
-        let found: Vec<Vec<Found>> =
-            if parallel { range.into_par_iter().map(one).collect() } else { range.map(one).collect() };
+        let one = |room: &mut Room, b| search(level, queries, table, b, &bars, room);
+        let found: Vec<Vec<Found>> = if parallel && range.len() > 1 {
+            range.into_par_iter().map_init(Room::default, one).collect()
+        } else {
+            range.map(|b| one(&mut own, b)).collect()
+        };
         for block in found {
             for ((best, sum), found) in merged.iter_mut().zip(block) {
                 sum.merge(&found.sum);

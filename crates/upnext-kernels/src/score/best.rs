@@ -1,6 +1,7 @@
 //! The best few of many scores.
 
 use std::cmp::Ordering;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// The `k` best of the scores offered so far, and a few candidates not yet sorted out.
 ///
@@ -9,6 +10,36 @@ pub(super) struct Best {
     k: usize,
     bar: f32,
     kept: Vec<(f32, u32)>,
+}
+
+/// The highest score that is known to be needed, told by threads to each other.
+///
+/// It only rises, and never above the `k`-th best score of all: who reads it early finds more, never less, than needed.
+pub(super) struct Bar(AtomicI32);
+
+impl Bar {
+    pub(super) fn new() -> Bar {
+        Bar(AtomicI32::new(rank(f32::NEG_INFINITY)))
+    }
+
+    pub(super) fn get(&self) -> f32 {
+        let rank = self.0.load(Relaxed);
+        f32::from_bits(signed(rank).cast_unsigned())
+    }
+
+    pub(super) fn raise(&self, score: f32) {
+        self.0.fetch_max(rank(score), Relaxed);
+    }
+}
+
+/// Integers in the order of `f32::total_cmp`.
+fn rank(score: f32) -> i32 {
+    signed(score.to_bits().cast_signed())
+}
+
+/// Turns the magnitude of negative numbers round; its own inverse.
+fn signed(bits: i32) -> i32 {
+    bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
 }
 
 /// Best first.
@@ -28,9 +59,9 @@ impl Best {
         self.bar
     }
 
-    /// Raises the bar to what is known from elsewhere to be needed.
-    pub(super) fn raise(&mut self, bar: f32) {
-        self.bar = self.bar.max(bar);
+    /// Raises the bar to below a score that is known from elsewhere to be needed, whatever the id.
+    pub(super) fn raise(&mut self, needed: f32) {
+        self.bar = self.bar.max(needed.next_down());
     }
 
     /// How many items are kept, none of which has been given up for good.
@@ -81,6 +112,18 @@ mod tests {
             }
             offers.into_iter().for_each(|(score, id)| best.offer(score, id));
             assert_eq!(best.sorted(), [(4.0, 4), (4.0, 9), (4.0, 14)]);
+        }
+    }
+
+    #[test]
+    fn a_shared_bar_rises_by_score_and_never_falls() {
+        let bar = Bar::new();
+        assert_eq!(bar.get(), f32::NEG_INFINITY);
+        for (score, expected) in
+            [(-2.0, -2.0), (-3.0, -2.0), (0.0, 0.0), (-1.0, 0.0), (1e-40, 1e-40), (7.5, 7.5)]
+        {
+            bar.raise(score);
+            assert_eq!(bar.get(), expected);
         }
     }
 

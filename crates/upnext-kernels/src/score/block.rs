@@ -1,6 +1,6 @@
 //! One block of items: scored in tiles that stay in cache, searched for each query.
 
-use super::{Best, Eligible, Query, Table};
+use super::{Bar, Best, Eligible, Query, Table};
 use crate::lane;
 use crate::level::{Chosen, simd};
 use crate::product::Packed;
@@ -23,19 +23,19 @@ pub(super) struct Found {
     pub(super) sum: LogSumExp,
 }
 
-/// Block `b`; an item of a query with a full list need not be found unless its score is above the query's bar.
+/// Block `b`. Items below a query's bar need not be found, and the block raises the bar by what it finds.
 pub(super) fn search(
     level: Chosen,
     queries: &[Query<'_>],
     table: &Table<'_>,
     b: usize,
-    bars: &[f32],
+    bars: &[Bar],
+    room: &mut Room,
 ) -> Vec<Found> {
     let end = ((b + 1) * BLOCK).min(table.items());
     let mut state: Vec<(Best, LogSumExp)> =
         queries.iter().map(|q| (Best::new(q.k), LogSumExp::new())).collect();
-    state.iter_mut().zip(bars).for_each(|((best, _), &bar)| best.raise(bar));
-    let mut room = Room::default();
+    state.iter_mut().zip(bars).for_each(|((best, _), bar)| best.raise(bar.get()));
     for from in (b * BLOCK..end).step_by(TILE) {
         let tile = from..(from + TILE).min(end);
         let (few, most): (Vec<usize>, Vec<usize>) = (0..queries.len()).partition(|&q| {
@@ -58,7 +58,14 @@ pub(super) fn search(
             }
         }
     }
-    state.into_iter().map(|(best, sum)| Found { best: best.sorted(), sum }).collect()
+    let found = state.into_iter().zip(bars).zip(queries).map(|(((best, sum), bar), query)| {
+        let best = best.sorted();
+        if let (true, Some(&(last, _))) = (best.len() == query.k, best.last()) {
+            bar.raise(last);
+        }
+        Found { best, sum }
+    });
+    found.collect()
 }
 
 /// The part of an ascending list that lies in a range of items.
@@ -67,9 +74,9 @@ fn within<'a>(list: &'a [u32], items: &Range<usize>) -> &'a [u32] {
     &list[until(items.start)..until(items.end)]
 }
 
-/// Buffers of a search.
+/// Buffers of one thread's searches.
 #[derive(Default)]
-struct Room {
+pub(super) struct Room {
     /// `(queries, TILE)`.
     scores: Vec<f32>,
     /// `(queries, r)`.
@@ -89,7 +96,9 @@ impl Room {
     ) {
         self.vectors.clear();
         some.iter().for_each(|&q| self.vectors.extend_from_slice(queries[q].vector));
-        self.scores.resize(QUERIES * TILE, 0.0);
+        if self.scores.len() < some.len() * TILE {
+            self.scores.resize(some.len() * TILE, 0.0);
+        }
         let vectors = Rows::new(&self.vectors, some.len(), table.rank());
         let out = RowsMut::strided(&mut self.scores, some.len(), tile.len(), TILE);
         table.multiply(level, vectors, tile.start, out, &mut self.packed);
@@ -108,7 +117,9 @@ impl Room {
         tile: &Range<usize>,
     ) {
         let rank = table.rank();
-        self.scores.resize(QUERIES * TILE, 0.0);
+        if self.scores.len() < TILE {
+            self.scores.resize(TILE, 0.0);
+        }
         self.scores[..tile.len()].fill(f32::NEG_INFINITY);
         for ids in some.chunks(PANEL) {
             self.vectors.resize(ids.len() * rank, 0.0);

@@ -2,8 +2,8 @@
 
 use super::{Left, Out, PANEL, Right, Size};
 use std::arch::x86_64::{
-    __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_set1_ps, _mm512_setzero_ps,
+    __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 
 /// Floats of a register.
@@ -70,6 +70,11 @@ unsafe fn tile<const M: usize>(
             let mut step = run;
             for _ in 0..steps {
                 let b = [_mm512_loadu_ps(step), _mm512_loadu_ps(step.add(LANES))];
+                // Panels to come: those of a large table lie in memory, and a panel's work hides the way from there. Few rows
+                // are little work, so they look further ahead.
+                let next = step.wrapping_add(right.panel_stride * if M < 4 { 6 } else { 1 });
+                _mm_prefetch::<_MM_HINT_T0>(next.cast());
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(LANES).cast());
                 for (i, sums) in sums.iter_mut().enumerate() {
                     let x = _mm512_set1_ps(*x.add(i * left.row));
                     for (sum, b) in sums.iter_mut().zip(b) {
