@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 mod interleave;
+mod peers;
 
 use std::error::Error;
 use std::path::Path;
@@ -53,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let negatives = run.loss.count;
     let peer = |layout: &str, dropout: f32| -> Command {
         let rest = format!("--layout {layout} --attention-dropout {dropout} --negatives {negatives}");
-        interleave::python("sasrec.py", &format!("epoch {sizes} {rest}"))
+        peers::python("sasrec.py", &format!("epoch {sizes} {rest}"))
     };
     let rectools = sizes.replace(&format!("--hidden {} ", model.hidden), "");
     let own = |loss: &str| interleave::ourselves(&[&config, &data, loss, &steps.to_string()]);
@@ -64,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("PyTorch, padded, fused attention".into(), peer("padded", 0.0)),
         ("PyTorch, bucketed".into(), peer("bucketed", model.dropout)),
         ("PyTorch, bucketed, fused attention".into(), peer("bucketed", 0.0)),
-        ("RecTools SASRec, softmax".into(), interleave::python("rectools_epoch.py", &rectools)),
+        ("RecTools SASRec, softmax".into(), peers::python("rectools_epoch.py", &rectools)),
     ];
     let title =
         format!("{count} steps of {config}; all but the second line and RecTools: {negatives} negatives");

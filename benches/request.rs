@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 mod interleave;
+mod peers;
 
 use std::error::Error;
 use std::process::Command;
@@ -65,12 +66,12 @@ fn compare(title: &str, task: &str, histories: usize, repeats: usize) -> Result<
     let mut workers: Vec<(String, Command)> = vec![("upnext".into(), own)];
     if task == "score" {
         let sizes = format!("{sizes} --width {RANK} --items {MANY_ITEMS}");
-        workers.push(("ONNX Runtime".into(), interleave::python("onnx_score.py", &sizes)));
-        workers.push(("PyTorch".into(), interleave::python("sasrec.py", &format!("score {sizes}"))));
+        workers.push(("ONNX Runtime".into(), peers::python("onnx_score.py", &sizes)));
+        workers.push(("PyTorch".into(), peers::python("sasrec.py", &format!("score {sizes}"))));
     } else {
         for threads in [1, 2] {
             let peer = format!("{task} {sizes} --items {ITEMS} --threads {threads}");
-            workers.push((format!("PyTorch, {threads} threads"), interleave::python("sasrec.py", &peer)));
+            workers.push((format!("PyTorch, {threads} threads"), peers::python("sasrec.py", &peer)));
         }
     }
     interleave::print(title, "requests", &interleave::interleave(workers, TURNS)?);

@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 mod interleave;
+mod peers;
 
 use std::error::Error;
 use std::path::Path;
@@ -70,7 +71,7 @@ fn compare(title: &str, name: &str, shape: Shape, loss: &str) -> Result<(), Box<
         "train --width {width} --layers {layers} --heads {heads} --hidden {hidden} --users {users} --items {ITEMS} \
          --window {WINDOW} --loss {loss}"
     );
-    let peer = |settings: &str| interleave::python("sasrec.py", &format!("{sizes} {settings}"));
+    let peer = |settings: &str| peers::python("sasrec.py", &format!("{sizes} {settings}"));
     let workers = vec![
         ("upnext f32".into(), interleave::ourselves(&[name, loss])?),
         ("PyTorch f32".into(), peer("--attention-dropout 0.2")),

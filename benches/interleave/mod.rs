@@ -2,7 +2,7 @@
 //! down or speeds up does so for all of them.
 //!
 //! A worker sets up, prints a line, and does one turn a line of its input, answering `SECONDS WORK`. At the end of its
-//! input it prints the peak of its memory in bytes, and a loss.
+//! input it prints the peak of its memory in bytes, and its last loss.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -144,31 +144,14 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// A worker in Python, by `$UPNEXT_PYTHON` or `python3`, at PyTorch's best settings.
-#[must_use]
-pub(crate) fn python(script: &str, arguments: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("UPNEXT_PYTHON").unwrap_or_else(|| "python3".into()));
-    command.arg(format!("{}/benches/peers/{script}", env!("CARGO_MANIFEST_DIR")));
-    command.args(arguments.split_whitespace()).env("THP_MEM_ALLOC_ENABLE", "1");
-    command
-}
-
 /// Prints a table: rate, memory and loss of each, and the first one's rate over each other's.
 pub(crate) fn print(title: &str, unit: &str, measured: &[Measured]) {
     println!("\n{title}\n");
     println!("| | median ms | {unit}/s (least to most) | ratio | peak MiB | last loss |");
     println!("|---|---|---|---|---|---|");
-    for peer in measured {
-        println!(
-            "| {} | {:.2} | {:.0} ({:.0} to {:.0}) | {:.2} | {} | {:.3} |",
-            peer.name,
-            peer.seconds * 1e3,
-            peer.rate,
-            peer.range.0,
-            peer.range.1,
-            measured[0].rate / peer.rate,
-            peer.peak >> 20,
-            peer.loss
-        );
+    for Measured { name, seconds, rate, range: (least, most), peak, loss } in measured {
+        let (ms, ratio, peak) = (seconds * 1e3, measured[0].rate / rate, peak >> 20);
+        let loss = if loss.is_nan() { "–".into() } else { format!("{loss:.3}") };
+        println!("| {name} | {ms:.2} | {rate:.0} ({least:.0} to {most:.0}) | {ratio:.2} | {peak} | {loss} |");
     }
 }
