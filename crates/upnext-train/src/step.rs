@@ -44,6 +44,9 @@ pub struct Outcome {
     pub finite: bool,
 }
 
+/// [`Model::forward`], or [`Model::forward_reference`] in the test that holds them together over a training.
+type Forward = fn(&Model, &Tensor, &[u32], &[usize], Option<Drop>) -> upnext_model::Result<Tensor>;
+
 /// Rows gathered from a table.
 struct Leaf {
     /// `(u, r)`
@@ -77,9 +80,14 @@ impl Learner {
     /// # Errors
     /// When the plan does not fit the model, or a parameter gets no gradient.
     pub fn step(&mut self, plan: &Plan, lr: f64) -> Result<Outcome> {
+        self.step_by(Model::forward, plan, lr)
+    }
+
+    /// As [`Learner::step`], by one of the model's two forward passes.
+    fn step_by(&mut self, forward: Forward, plan: &Plan, lr: f64) -> Result<Outcome> {
         let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
         let leaf = gathered(self.model.input_table(), &plan.ids)?;
-        let states_nr = self.model.forward(leaf.as_tensor(), &plan.token_rows, &plan.offsets, Some(drop))?;
+        let states_nr = forward(&self.model, leaf.as_tensor(), &plan.token_rows, &plan.offsets, Some(drop))?;
         let (loss, scored) = self.loss(plan, &leaf, &states_nr)?;
         let gradients = loss.backward()?;
         let loss = f64::from(loss.to_scalar::<f32>()?);

@@ -1,6 +1,6 @@
 //! The attention sub-layer.
 
-use crate::support::{DROP, LENGTHS, assert_same, assert_true_gradient, layout, variable};
+use crate::support::{DROP, LENGTHS, assert_same, assert_true_gradient, layout, numbers, variable};
 use candle_core::Var;
 use std::sync::Arc;
 use upnext_kernels::rotary::Rotary;
@@ -29,6 +29,23 @@ fn fused_attention_is_the_reference() {
                 &format!("heads {heads}, rotary {rotary}, drop {drop:?}"),
             );
         }
+    }
+}
+
+/// To [`assert_same`]'s tolerance, on batches drawn at random.
+#[test]
+fn fused_attention_is_the_reference_on_random_lengths_from_1_to_300() {
+    for seed in 0..6 {
+        let lengths: Vec<usize> =
+            numbers(seed, 5, 1.0).iter().map(|value| 1 + (value.abs() * 299.0) as usize).collect();
+        let drop = (seed % 2 == 1).then_some(DROP);
+        let settings = Settings { drop, ..settings(&lengths, 24, 2, seed % 3 == 0) };
+        assert_same(
+            &variables(settings.layout.tokens(), 24),
+            &|x| run(&x[0], &x[1], &x[2], &settings),
+            &|x| reference(&x[0], &x[1], &x[2], &settings),
+            &format!("lengths {lengths:?}, drop {drop:?}"),
+        );
     }
 }
 
