@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::{Batches, Histories, ItemId, Strings};
+use upnext_kernels::allocator::keep_pages;
 use upnext_model::Model;
 use upnext_train::RunConfig;
 use upnext_train::adam::Adam;
@@ -83,6 +84,7 @@ fn work(items: usize, zipf: bool) -> Result<(), Box<dyn Error>> {
     let mut planner = Planner::new(&config.loss, true, &vec![1; items], 1);
     let mut learner = Learner::new(model, adam, &config)?;
     let (epoch, mut step) = (batches.epoch(0), 0);
+    keep_pages();
     interleave::serve(|| {
         let batch = epoch.batch(step % epoch.len());
         let started = Instant::now();

@@ -18,6 +18,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use upnext_data::{Batches, ItemId, Prepared, popularity};
+use upnext_kernels::allocator::keep_pages;
 use upnext_model::Model;
 use upnext_train::RunConfig;
 use upnext_train::adam::Adam;
@@ -111,6 +112,7 @@ fn work(config: &str, data: &str, full: bool, steps: usize) -> Result<(), Box<dy
     let adam = Adam::new(&model);
     let mut learner = Learner::new(model, adam, &run)?;
     let (epoch, mut step) = (batches.epoch(0), 0);
+    keep_pages();
     interleave::serve(|| {
         let (started, mut tokens, mut loss) = (Instant::now(), 0, f64::NAN);
         for index in 0..epoch.len().min(steps) {

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::{Batches, Histories, ItemId, Strings};
+use upnext_kernels::allocator::keep_pages;
 use upnext_model::Model;
 use upnext_train::RunConfig;
 use upnext_train::adam::Adam;
@@ -100,6 +101,7 @@ fn work([width, layers, heads, hidden, users]: Shape, full: bool) -> Result<(), 
     let adam = Adam::new(&model);
     let mut learner = Learner::new(model, adam, &config)?;
     let mut step = 0;
+    keep_pages();
     interleave::serve(|| {
         let plan = planner.plan(step, batches.epoch(step).batch(0));
         let started = Instant::now();

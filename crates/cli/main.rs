@@ -25,7 +25,7 @@ use upnext_kernels::level;
 
 use crate::args::{Cli, Command, KernelLevel};
 
-/// Keeps its pages between steps, which a training's large, short-lived buffers need.
+/// For a training's large, short-lived buffers; `train` has it keep its pages between steps.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -70,6 +70,7 @@ pub(crate) fn train(
     options: TrainOptions<'_>,
 ) -> Result<Summary> {
     let mut drawing = Drawing::new()?;
+    upnext_kernels::allocator::keep_pages();
     let summary = upnext_train::train(config, data, out, &options, &mut |event| drawing.show(event))
         .with_context(|| format!("training {}", out.display()));
     drawing.bar.finish_and_clear();

@@ -9,6 +9,8 @@
 //! Letters: n tokens · m rows of a call · t positions · d model width · h heads · e head width · r rank of an item
 //! vector · i items · k length of an inner axis or of a list.
 
+#[cfg(feature = "mimalloc")]
+pub mod allocator;
 pub mod attention;
 pub mod dropout;
 pub mod gate;
