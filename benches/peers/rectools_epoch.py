@@ -19,6 +19,8 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
+from windows import windows
+
 
 class Clock(Callback):
     """Seconds of the last epoch, and its last loss; kept on the class, since RecTools copies its callbacks."""
@@ -34,22 +36,13 @@ class Clock(Callback):
 
 
 def interactions(path):
-    """Windows as the runner wrote them, and how many pairs they hold."""
-    data, at, window, users, items = np.fromfile(path, dtype="<u4").astype(np.int64), 1, 0, [], []
-    for _ in range(data[0]):
-        b, n = data[at], data[at + 1]
-        offsets = data[at + 2 : at + 3 + b]
-        at += 3 + b
-        tokens, targets = data[at : at + n], data[at + n : at + 2 * n]
-        at += 2 * n
-        for start, end in zip(offsets[:-1], offsets[1:]):
-            items.append(np.append(tokens[start:end], targets[end - 1]))
-            users.append(np.full(len(items[-1]), window))
-            window += 1
-    users, items = np.concatenate(users), np.concatenate(items)
+    """The runner's windows, a user each, and how many pairs they hold."""
+    items = [np.append(tokens, targets[-1]) for batch in windows(path) for tokens, targets in batch]
+    users = np.repeat(np.arange(len(items)), [len(window) for window in items])
+    pairs, items = len(users) - len(items), np.concatenate(items)
     columns = {Columns.User: users, Columns.Item: items, Columns.Weight: 1.0}
     frame = pd.DataFrame(columns | {Columns.Datetime: pd.to_datetime(np.arange(len(items)), unit="s")})
-    return frame, len(items) - window
+    return frame, pairs
 
 
 def main():
