@@ -54,13 +54,28 @@ impl Mask {
         }
     }
 
+    /// The mask as another device's kernel takes it.
+    pub fn draw(&self) -> Draw {
+        let dropped = (f64::from(self.rate.clamp(0.0, 1.0)) * (1u64 << 32) as f64) as u32;
+        Draw { key: self.key, dropped, kept: if self.rate > 0.0 { 1.0 / (1.0 - self.rate) } else { 1.0 } }
+    }
+
     /// What the elements of one row share.
     pub(crate) fn row(&self, row: u64) -> MaskRow {
-        let seed = mix(self.key ^ mix(row));
-        let dropped = (f64::from(self.rate.clamp(0.0, 1.0)) * (1u64 << 32) as f64) as u32;
-        let kept = if self.rate > 0.0 { 1.0 / (1.0 - self.rate) } else { 1.0 };
+        let (seed, Draw { dropped, kept, .. }) = (mix(self.key ^ mix(row)), self.draw());
         MaskRow { low: seed as u32, high: (seed >> 32) as u32, dropped, kept }
     }
+}
+
+/// The numbers behind a mask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// What hashes start from.
+    pub key: u64,
+    /// Hashes below this are dropped.
+    pub dropped: u32,
+    /// What the others are multiplied by.
+    pub kept: f32,
 }
 
 /// The mask of one row of up to 2^32 elements.

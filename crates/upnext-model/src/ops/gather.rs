@@ -65,6 +65,16 @@ impl Segments {
         &self.positions
     }
 
+    /// Tokens ordered by the row that they read, ties by token.
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// `order()[starts()[j]..starts()[j + 1]]` are the tokens of row `j`.
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
     /// `(u, r)` to `(n, r)`.
     pub fn gather(&self, leaf: &[f32], width: usize) -> Vec<f32> {
         let mut out = vec![0.0; self.positions.len() * width];

@@ -1,18 +1,26 @@
-//! Contiguous `f32` slices out of candle tensors that live in host memory.
+//! Contiguous slices out of candle tensors that live in host memory.
 //!
-//! Custom ops receive storage and strides; the kernels want slices. Anything else than contiguous f32 on the CPU is an
-//! error that names the tensor, never a silent copy.
+//! Custom ops receive storage and strides; the kernels want slices. Anything else than contiguous values of the
+//! wanted type on the CPU is an error that names the tensor, never a silent copy.
 
-use candle_core::{CpuStorage, Layout as Strides, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Layout as Strides, Result, Storage, Tensor, WithDType, bail};
 use std::ops::Deref;
 
-/// The values of one argument of a custom op.
+/// The `f32` values of one argument of a custom op.
 ///
 /// # Errors
 /// When it is not contiguous `f32`.
 pub fn slice<'a>(what: &str, storage: &'a CpuStorage, strides: &Strides) -> Result<&'a [f32]> {
-    let CpuStorage::F32(values) = storage else {
-        bail!("{what} must be f32");
+    values(what, storage, strides)
+}
+
+/// The values of one argument of a custom op.
+///
+/// # Errors
+/// When it is not contiguous, or of another type.
+pub fn values<'a, T: WithDType>(what: &str, storage: &'a CpuStorage, strides: &Strides) -> Result<&'a [T]> {
+    let Ok(values) = storage.as_slice::<T>() else {
+        bail!("{what} must be {}", T::DTYPE.as_str());
     };
     match strides.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
@@ -34,13 +42,21 @@ impl<'a> Host<'a> {
         Self { what, storage: Box::new(storage), strides }
     }
 
-    /// The values.
+    /// The values of a tensor of `f32`.
     ///
     /// # Errors
     /// When the tensor is not contiguous `f32` on the CPU.
     pub fn values(&self) -> Result<&[f32]> {
+        self.typed()
+    }
+
+    /// The values.
+    ///
+    /// # Errors
+    /// When the tensor is not contiguous values of this type on the CPU.
+    pub fn typed<T: WithDType>(&self) -> Result<&[T]> {
         match &**self.storage {
-            Storage::Cpu(storage) => slice(self.what, storage, self.strides),
+            Storage::Cpu(storage) => values(self.what, storage, self.strides),
             _ => bail!("{} must be on the CPU", self.what),
         }
     }

@@ -22,6 +22,7 @@ mod layout;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
+pub mod rows;
 pub mod sums;
 
 pub use layout::Layout;
