@@ -4,6 +4,7 @@
 
 mod cli;
 mod determinism;
+mod devices;
 mod front_door;
 mod inspect;
 mod pipeline;

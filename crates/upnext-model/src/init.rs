@@ -159,6 +159,17 @@ impl Parameters {
         self.by_name.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// Copies on a device.
+    ///
+    /// # Errors
+    /// When it has no room.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let copy = |(name, var): (&String, &Var)| {
+            Ok((name.clone(), Var::from_tensor(&var.as_tensor().detach().to_device(device)?.copy()?)?))
+        };
+        Ok(Self { seed: self.seed, by_name: self.by_name.iter().map(copy).collect::<Result<_>>()? })
+    }
+
     /// How many parameters there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -184,7 +195,7 @@ impl Parameters {
                 expected: var.elem_count(),
             });
         }
-        Ok(var.set(&Tensor::from_slice(values, var.shape(), &Device::Cpu)?)?)
+        Ok(var.set(&Tensor::from_slice(values, var.shape(), var.device())?)?)
     }
 
     /// A copy of a parameter's values, row-major.

@@ -15,11 +15,13 @@ pub mod config;
 pub mod dropout;
 pub mod error;
 pub mod folder;
+mod forms;
 pub mod init;
 pub mod items;
 pub mod model;
 pub mod network;
 pub mod ops;
+pub mod padded;
 pub mod vectors;
 
 pub use cache::Cache;

@@ -10,11 +10,12 @@ use upnext_kernels::rotary::Rotary;
 use crate::config::{ModelConfig, Positions};
 use crate::dropout::Drop;
 use crate::error::{Error, Result};
+use crate::forms::{Composed, Fused, Jagged, decode};
 use crate::init::{self, Parameters};
 use crate::items::Table;
 use crate::network::Network;
+use crate::ops::Layout;
 use crate::ops::gather::Segments;
-use crate::ops::{Layout, attention, embed, gather, linear, mlp, norm};
 use crate::vectors::Vectors;
 
 /// A model's values, with the forward pass that gradients flow through.
@@ -116,25 +117,8 @@ impl Model {
         offsets: &[usize],
         drop: Option<Drop>,
     ) -> Result<Tensor> {
-        let layout = Arc::new(self.layout(rows_ur, token_rows, offsets)?);
-        let segments = Arc::new(Segments::new(token_rows, rows_ur.dim(0)?)?);
-        let mut x_nd = gather::run(rows_ur, &segments)?;
-        x_nd = match self.config.entering_scale() {
-            Some(scale) => (x_nd * f64::from(scale))?,
-            None => linear::run(&x_nd, self.parameters.get("items.project_in")?)?,
-        };
-        x_nd = embed::run(&x_nd, self.positions()?, &layout, drop)?;
-        for layer in 0..self.config.layers {
-            let (attention, mlp) = self.settings(layer, &layout, drop);
-            let [qkv, out, gate_up, down] = self.matrices(layer)?;
-            x_nd = attention::run(&x_nd, qkv, out, &attention)?;
-            x_nd = mlp::run(&x_nd, gate_up, down, &mlp)?;
-        }
-        x_nd = norm::run(&x_nd)?;
-        if self.config.project {
-            x_nd = linear::run(&x_nd, self.parameters.get("head.project")?)?;
-        }
-        Ok(x_nd)
+        let forms = Fused(self.jagged(rows_ur, token_rows, offsets)?);
+        decode(&forms, &self.config, &self.parameters, rows_ur, drop)
     }
 
     /// The same as [`Model::forward`], composed of candle's own operations: for tests and other devices.
@@ -148,25 +132,8 @@ impl Model {
         offsets: &[usize],
         drop: Option<Drop>,
     ) -> Result<Tensor> {
-        let layout = Arc::new(self.layout(rows_ur, token_rows, offsets)?);
-        let segments = Segments::new(token_rows, rows_ur.dim(0)?)?;
-        let mut x_nd = gather::reference(rows_ur, &segments)?;
-        x_nd = match self.config.entering_scale() {
-            Some(scale) => (x_nd * f64::from(scale))?,
-            None => linear::reference(&x_nd, self.parameters.get("items.project_in")?)?,
-        };
-        x_nd = embed::reference(&x_nd, self.positions()?, &layout, drop)?;
-        for layer in 0..self.config.layers {
-            let (attention, mlp) = self.settings(layer, &layout, drop);
-            let [qkv, out, gate_up, down] = self.matrices(layer)?;
-            x_nd = attention::reference(&x_nd, qkv, out, &attention)?;
-            x_nd = mlp::reference(&x_nd, gate_up, down, &mlp)?;
-        }
-        x_nd = norm::reference(&x_nd)?;
-        if self.config.project {
-            x_nd = linear::reference(&x_nd, self.parameters.get("head.project")?)?;
-        }
-        Ok(x_nd)
+        let forms = Composed(self.jagged(rows_ur, token_rows, offsets)?);
+        decode(&forms, &self.config, &self.parameters, rows_ur, drop)
     }
 
     /// The decoder as it is now, frozen for serving.
@@ -185,9 +152,9 @@ impl Model {
         Vectors::from_tables(self.input.rows(), self.output.as_ref().map(Table::rows), self.config.rank)
     }
 
-    /// The batch's histories, none longer than the window.
-    fn layout(&self, rows_ur: &Tensor, token_rows: &[u32], offsets: &[usize]) -> Result<Layout> {
-        let (_u, r) = rows_ur.dims2()?;
+    /// The batch, its histories none longer than the window.
+    fn jagged(&self, rows_ur: &Tensor, token_rows: &[u32], offsets: &[usize]) -> Result<Jagged> {
+        let (u, r) = rows_ur.dims2()?;
         if r != self.config.rank {
             return Err(Error::Size { what: "a gathered item row", found: r, expected: self.config.rank });
         }
@@ -197,33 +164,11 @@ impl Model {
             return Err(Error::Size { what: "the list of tokens' rows", found, expected });
         }
         let window = self.config.window;
-        match (0..layout.histories()).find(|&j| layout.tokens_of(j).len() > window) {
-            Some(history) => Err(Error::PastWindow { history, len: layout.tokens_of(history).len(), window }),
-            None => Ok(layout),
+        if let Some(history) = (0..layout.histories()).find(|&j| layout.tokens_of(j).len() > window) {
+            return Err(Error::PastWindow { history, len: layout.tokens_of(history).len(), window });
         }
-    }
-
-    fn positions(&self) -> Result<Option<&Tensor>> {
-        match self.config.positions {
-            Positions::Learned => Ok(Some(self.parameters.get("positions")?)),
-            Positions::Rotary => Ok(None),
-        }
-    }
-
-    fn settings(
-        &self,
-        layer: usize,
-        layout: &Arc<Layout>,
-        drop: Option<Drop>,
-    ) -> (attention::Settings, mlp::Settings) {
-        let (heads, rotary) = (self.config.heads, self.rotary.clone());
-        let attention = attention::Settings { layout: Arc::clone(layout), heads, rotary, layer, drop };
-        (attention, mlp::Settings { layer, drop })
-    }
-
-    fn matrices(&self, layer: usize) -> Result<[&Tensor; 4]> {
-        let get =
-            |part: &str| Ok::<_, Error>(self.parameters.get(&format!("decoder.{layer}.{part}"))?.as_tensor());
-        Ok([get("attention.qkv")?, get("attention.out")?, get("mlp.gate_up")?, get("mlp.down")?])
+        let segments = Arc::new(Segments::new(token_rows, u)?);
+        let (layout, rotary) = (Arc::new(layout), self.rotary.clone());
+        Ok(Jagged { layout, segments, heads: self.config.heads, rotary })
     }
 }

@@ -7,9 +7,12 @@
 mod backward;
 mod forward;
 mod fused;
+mod rectangles;
 mod reference;
 
 pub use forward::{Masks, Memory, Saved, Scratch, Weights, forward, remember};
+pub use rectangles::{Rectangle, Rectangles, attend};
+pub(crate) use reference::angles;
 pub use reference::reference;
 
 use super::{Layout, check_matrix, fused as takes};

@@ -16,7 +16,7 @@ use upnext_kernels::product::{Packed, Write, multiply};
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// What the sub-layer needs besides its tensors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Which layer of the decoder this is, from 0; it keys the dropout.
     pub layer: usize,
@@ -48,21 +48,24 @@ pub fn run(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor, settings: &Settings) 
 /// # Errors
 /// As [`run`].
 pub fn reference(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor, settings: &Settings) -> Result<Tensor> {
-    let m = check(x_nd, gate_up, down)?;
-    let gate_up_n2m = norm::reference(x_nd)?.matmul(&gate_up.t()?)?;
-    let gate_nm = gate_up_n2m.narrow(1, 0, m)?;
-    // silu(g) = g / (1 + exp(-g))
-    let gate_nm = (&gate_nm / (gate_nm.neg()?.exp()? + 1.0)?)?;
-    let hidden_nm = (gate_nm * gate_up_n2m.narrow(1, m, m)?)?;
+    check(x_nd, gate_up, down)?;
+    let hidden_nm = gated(&norm::reference(x_nd)?.matmul(&gate_up.t()?)?)?;
     x_nd + dropped(hidden_nm.matmul(&down.t()?)?, settings.mask())?
 }
 
-/// Refuses shapes that do not fit; returns m.
-fn check(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<usize> {
+/// `silu(g) ⊙ u` of `[g | u]` `(n, 2m)`, composed; silu(g) = g / (1 + exp(-g)).
+pub(crate) fn gated(gate_up_n2m: &Tensor) -> Result<Tensor> {
+    let m = gate_up_n2m.dim(1)? / 2;
+    let gate_nm = gate_up_n2m.narrow(1, 0, m)?;
+    let gate_nm = (&gate_nm / (gate_nm.neg()?.exp()? + 1.0)?)?;
+    gate_nm * gate_up_n2m.narrow(1, m, m)?
+}
+
+/// Refuses shapes that do not fit.
+fn check(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<()> {
     let ((_n, d), (_d, m)) = (x_nd.dims2()?, down.dims2()?);
     check_matrix("mlp.gate_up", gate_up, 2 * m, d)?;
-    check_matrix("mlp.down", down, d, m)?;
-    Ok(m)
+    check_matrix("mlp.down", down, d, m)
 }
 
 /// The matrices of one sub-layer, packed for products.

@@ -17,6 +17,7 @@ mod cuda;
 mod drop;
 mod gather;
 mod inverse;
+mod parcel;
 mod squares;
 mod top_k;
 
@@ -25,6 +26,7 @@ pub use control::control;
 pub use drop::{drop_probabilities, drop_tokens};
 pub use gather::{gather_rows, pick_rows, segment_sum};
 pub use inverse::Inverse;
+pub use parcel::{Gathered, Parcel, Sent};
 pub use squares::Squares;
 pub use top_k::top_k;
 

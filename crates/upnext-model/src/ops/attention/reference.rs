@@ -79,7 +79,7 @@ fn mask_index(head: usize, query: usize, key: usize) -> u64 {
 }
 
 /// Cosines and sines `(t, e / 2)` of position times frequency.
-fn angles(t: usize, e: usize, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
+pub(crate) fn angles(t: usize, e: usize, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
     let half = e / 2;
     let angle = |index: usize| (index / half) as f64 * BASE.powf(-((index % half) as f64) / half as f64);
     let table = |of: fn(f64) -> f64| {

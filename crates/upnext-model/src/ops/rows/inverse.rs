@@ -1,7 +1,10 @@
 //! For each of u rows, the places that it went to.
 
+use super::PADDING;
 use crate::ops::gather::Segments;
-use candle_core::{Device, Result, Tensor, bail};
+#[cfg(test)]
+use candle_core::Device;
+use candle_core::{Result, Tensor};
 
 /// The inverse of a gather: which of the n places each of the u rows was written to.
 ///
@@ -14,23 +17,25 @@ pub struct Inverse {
     pub starts: Tensor,
 }
 
+/// `order` and `starts` of the inverse of gathering `rows` rows by `ids`; an id of [`PADDING`] is in no row's list.
+///
+/// # Errors
+/// When another id is not below `rows`.
+pub(super) fn inverted(ids: &[u32], rows: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+    let real: Vec<u32> = (0..ids.len() as u32).filter(|&at| ids[at as usize] != PADDING).collect();
+    let compact: Vec<u32> = real.iter().map(|&at| ids[at as usize]).collect();
+    let segments = Segments::new(&compact, rows)?;
+    let mut order: Vec<u32> = segments.order().iter().map(|&at| real[at as usize]).collect();
+    order.resize(ids.len(), 0);
+    Ok((order, segments.starts().to_vec()))
+}
+
+#[cfg(test)]
 impl Inverse {
-    /// The inverse of gathering `rows` rows by `ids`, of which the first `real` count: the places after them are
-    /// padding, whose gradients reach no row, whatever their ids.
-    ///
-    /// # Errors
-    /// When one of the `real` ids is not below `rows`, or there are fewer ids.
-    pub fn new(ids: &[u32], real: usize, rows: usize, device: &Device) -> Result<Self> {
-        let Some(counted) = ids.get(..real) else {
-            bail!("{real} places cannot count where there are {}", ids.len());
-        };
-        let segments = Segments::new(counted, rows)?;
-        let mut order = segments.order().to_vec();
-        order.resize(ids.len(), 0);
-        Ok(Self {
-            order: Tensor::from_vec(order, ids.len(), device)?,
-            starts: Tensor::from_slice(segments.starts(), rows + 1, device)?,
-        })
+    /// The inverse on a device.
+    pub(super) fn new(ids: &[u32], rows: usize, device: &Device) -> Result<Self> {
+        let (order, starts) = inverted(ids, rows)?;
+        Ok(Self { order: Tensor::new(order, device)?, starts: Tensor::new(starts, device)? })
     }
 }
 
@@ -40,14 +45,13 @@ mod tests {
 
     #[test]
     fn padding_is_in_no_rows_list() {
-        let inverse = Inverse::new(&[2, 0, 2, 3, 3], 3, 4, &Device::Cpu).unwrap();
-        assert_eq!(inverse.starts.to_vec1::<u32>().unwrap(), [0, 1, 1, 3, 3]);
-        assert_eq!(inverse.order.to_vec1::<u32>().unwrap(), [1, 0, 2, 0, 0]);
+        let (order, starts) = inverted(&[2, PADDING, 0, 2, PADDING], 4).unwrap();
+        assert_eq!((&order[..], &starts[..]), (&[2, 0, 3, 0, 0][..], &[0, 1, 1, 3, 3][..]));
     }
 
     #[test]
-    fn more_counted_places_than_there_are_is_an_error() {
-        let error = Inverse::new(&[0, 0], 3, 1, &Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("3 places cannot count where there are 2"), "{error}");
+    fn an_id_that_is_no_row_is_named() {
+        let error = inverted(&[0, 4], 4).unwrap_err().to_string();
+        assert!(error.contains("reads row 4, but the leaf has 4 rows"), "{error}");
     }
 }
