@@ -67,23 +67,23 @@ impl Adam {
                 .collect(),
         }
     }
+}
 
-    /// The numbers of the next update.
-    #[must_use]
-    pub fn update(&self, config: &TrainConfig, lr: f64) -> rows::Adam {
-        let correction = |beta: f64| {
-            let done = i32::try_from(self.updates + 1).unwrap_or(i32::MAX);
-            (1.0 / (1.0 - beta.powi(done))) as f32
-        };
-        rows::Adam {
-            lr: lr as f32,
-            beta1: config.beta1 as f32,
-            beta2: config.beta2 as f32,
-            eps: EPS,
-            weight_decay: config.weight_decay as f32,
-            correction1: correction(config.beta1),
-            correction2: correction(config.beta2),
-        }
+/// The numbers of the update that follows `updates` others.
+#[must_use]
+pub fn numbers(config: &TrainConfig, updates: u64, lr: f64) -> rows::Adam {
+    let correction = |beta: f64| {
+        let done = i32::try_from(updates + 1).unwrap_or(i32::MAX);
+        (1.0 / (1.0 - beta.powi(done))) as f32
+    };
+    rows::Adam {
+        lr: lr as f32,
+        beta1: config.beta1 as f32,
+        beta2: config.beta2 as f32,
+        eps: EPS,
+        weight_decay: config.weight_decay as f32,
+        correction1: correction(config.beta1),
+        correction2: correction(config.beta2),
     }
 }
 

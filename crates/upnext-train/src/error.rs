@@ -51,6 +51,27 @@ pub enum Error {
         /// What would need less.
         remedy: &'static str,
     },
+    /// A device was asked for that this build cannot use.
+    #[error(
+        "this build cannot use {name}: build it with `cargo build --release --features {name}`, or train with --device cpu"
+    )]
+    NotBuiltFor {
+        /// The kind of device.
+        name: &'static str,
+    },
+    /// A device was asked for that is not there.
+    #[error(
+        "the {name} device cannot be opened: {reason}; `--device auto` takes what is there, and the CPU otherwise"
+    )]
+    NoDevice {
+        /// The kind of device.
+        name: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A precision was asked for that the CPU does not have.
+    #[error("train.precision = \"bf16\" is for a GPU: train with --device cuda, or set it to \"f32\"")]
+    NoBf16,
     /// Another process trains in the run folder.
     #[error("another training is writing to {}: wait for it, stop it, or name another folder", .0.display())]
     Busy(PathBuf),

@@ -14,6 +14,7 @@ mod clock;
 pub mod config;
 pub mod correction;
 pub mod curve;
+pub mod device;
 mod error;
 mod event;
 mod feed;

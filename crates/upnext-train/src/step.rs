@@ -11,7 +11,7 @@ use upnext_model::ops::host::Host;
 use upnext_model::{Drop, Model, Table};
 
 use crate::adam::{self, Adam, Moments};
-use crate::config::{LossKind, RunConfig, TableOptimizer};
+use crate::config::{LossKind, RunConfig, TableOptimizer, TrainConfig};
 use crate::full_softmax::{BLOCK_ITEMS, full_softmax};
 use crate::link::link;
 use crate::plan::{Plan, Scored};
@@ -73,6 +73,11 @@ impl Learner {
             adam::check_dense(model.items())?;
         }
         Ok(Self { model, adam, config: config.clone(), dense_input: Vec::new(), dense_output: Vec::new() })
+    }
+
+    /// How it is trained.
+    pub(crate) fn train(&self) -> &TrainConfig {
+        &self.config.train
     }
 
     /// Computes a step and updates the model, unless a loss or a gradient is not finite.
@@ -188,7 +193,7 @@ impl Learner {
     ) -> Result<()> {
         let clip = self.config.train.clip;
         let scale = if norm > clip { (clip / norm) as f32 } else { 1.0 };
-        let update = self.adam.update(&self.config.train, lr);
+        let update = adam::numbers(&self.config.train, self.adam.updates, lr);
         let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, all: &[f32]| {
             match gradient {
                 TableGradient::Rows { ids, gradients } => {
@@ -233,7 +238,7 @@ fn rows_of(gradients: &GradStore, leaf: &Var, ids: &[u32]) -> Result<TableGradie
     Ok(TableGradient::Rows { ids: ids.to_vec(), gradients })
 }
 
-fn no_gradient(name: &str) -> Error {
+pub(crate) fn no_gradient(name: &str) -> Error {
     candle_core::Error::Msg(format!("{name} got no gradient from the loss")).into()
 }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use upnext_data::chance::{Key, Purpose, unit};
+use upnext_data::{Batch, ItemId, UserId};
 
 /// Values in [-1, 1), drawn by key.
 pub(crate) fn values(part: u64, count: usize) -> Vec<f32> {
@@ -55,4 +56,18 @@ pub(crate) fn assert_differences(what: &str, x: &Var, gradient: &[f32], loss: &d
         );
     }
     x.set(&Tensor::from_vec(values, x.shape(), &Device::Cpu).unwrap()).unwrap();
+}
+
+/// Histories of 1 to 40 tokens over 200 items, others at every step.
+pub(crate) fn jagged(step: u64) -> Batch {
+    let (mut tokens, mut targets, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
+    for user in 0..6 {
+        let length = 1 + (step * 17 + user * 13) % 40;
+        let item = |t: u64| ItemId(((user * 31 + t * (user + 3) + step % 5) % 200) as u32);
+        tokens.extend((0..length).map(item));
+        targets.extend((1..=length).map(item));
+        offsets.push(tokens.len());
+    }
+    let (times, users) = (vec![0; tokens.len()], (0..6).map(UserId).collect());
+    Batch { tokens, targets, offsets, times, users }
 }

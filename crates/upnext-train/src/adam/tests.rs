@@ -8,7 +8,7 @@ const ITEMS: usize = 2500;
 
 fn update(updates: u64, config: &TrainConfig) -> rows::Adam {
     let adam = Adam { updates, input: Moments::zeros(0), output: None, parameters: BTreeMap::new() };
-    adam.update(config, 0.01)
+    numbers(config, adam.updates, 0.01)
 }
 
 fn table() -> Table {

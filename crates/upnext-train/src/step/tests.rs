@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::Planner;
+use crate::testing::jagged;
 use upnext_data::{Batch, ItemId, UserId};
 
 const ITEMS: usize = 30;
@@ -123,20 +124,6 @@ fn clipping_bounds_the_step_by_the_whole_gradient() {
     let ((norm, used), (norm_free, used_free)) = (moments(&config), moments(&free));
     assert_eq!(norm, norm_free, "the norm is reported before clipping");
     assert!((used - 1e-3).abs() < 1e-6 && (used_free / norm - 1.0).abs() < 1e-4, "{used} {used_free} {norm}");
-}
-
-/// Histories of 1 to 40 tokens over 200 items, others at every step.
-fn jagged(step: u64) -> Batch {
-    let (mut tokens, mut targets, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-    for user in 0..6 {
-        let length = 1 + (step * 17 + user * 13) % 40;
-        let item = |t: u64| ItemId(((user * 31 + t * (user + 3) + step % 5) % 200) as u32);
-        tokens.extend((0..length).map(item));
-        targets.extend((1..=length).map(item));
-        offsets.push(tokens.len());
-    }
-    let (times, users) = (vec![0; tokens.len()], (0..6).map(UserId).collect());
-    Batch { tokens, targets, offsets, times, users }
 }
 
 /// The fused operations round otherwise than the composed ones; a hundred updates must not carry that further than

@@ -8,7 +8,8 @@ use super::adam::Update;
 use super::drop::{Drop, Of};
 use super::squares::{PARTS, share};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut, LaunchArgs, LaunchConfig, PushKernelArg,
+    CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut, LaunchArgs, LaunchConfig, PinnedHostSlice,
+    PushKernelArg,
 };
 use candle_core::cuda_backend::cudarc::nvrtc;
 use candle_core::cuda_backend::{CudaDType, CudaDevice, WrapErr};
@@ -256,6 +257,30 @@ pub(super) fn top_k(scores: Read<'_>, k: usize) -> Result<CudaStorage> {
         best = next;
     }
     Ok(CudaStorage::wrap_cuda_slice(best.ids, device))
+}
+
+/// Host memory that the driver writes a result into.
+#[derive(Debug)]
+pub(super) struct Pinned(PinnedHostSlice<f32>);
+
+impl Pinned {
+    /// The values, once they have arrived.
+    pub(super) fn values(&self) -> Result<Vec<f32>> {
+        Ok(self.0.as_slice().w()?.to_vec())
+    }
+}
+
+/// Queues a copy to the host, into memory of an earlier one where that has the same length.
+pub(super) fn post(result: Read<'_>, free: Option<Pinned>) -> Result<Pinned> {
+    let stream = result.0.device.cuda_stream();
+    let result = view::<f32>(result)?;
+    let mut pinned = match free {
+        Some(Pinned(pinned)) if pinned.len() == result.len() => pinned,
+        // SAFETY: nothing reads the memory before the copy has written all of it.
+        _ => unsafe { stream.context().alloc_pinned_with_flags(result.len(), 0) }.w()?,
+    };
+    stream.memcpy_dtoh(&result, &mut pinned).w()?;
+    Ok(Pinned(pinned))
 }
 
 /// What a pass of top-k has found.
