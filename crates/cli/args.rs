@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
+use upnext_train::device::Choice;
 
 /// A generative sequential recommender: histories in, next-item lists out.
 #[derive(Debug, Parser)]
@@ -154,6 +155,9 @@ pub(crate) struct TrainArgs {
     /// Shorthand for --set train.seed=N.
     #[arg(long, value_name = "N", value_parser = seed())]
     pub(crate) seed: Option<u64>,
+    /// Compute steps on auto, cpu, cuda, cuda:N, metal or metal:N; auto takes a GPU that the build is made for, else the CPU.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: Choice,
     /// Go on from the newest valid checkpoint of an interrupted run.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,

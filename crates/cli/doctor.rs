@@ -54,6 +54,11 @@ fn report(machine: &Machine, lacks: &[Lack]) -> String {
     facts
         .add("memory", format!("{} free of {}", bytes(machine.available_bytes), bytes(machine.memory_bytes)));
     facts.add("devices", machine.devices.join(", "));
+    match &machine.kernels {
+        Some(Ok(bytes)) => facts.add("CUDA", format!("our kernels compile, to {bytes} bytes")),
+        Some(Err(reason)) => facts.add("CUDA", format!("our kernels do not compile: {reason}")),
+        None => {}
+    }
     let compressions = COMPRESSIONS.map(|compression| format!("{compression:?}").to_lowercase());
     facts.add("reads", format!("{}; plain or {}", Format::NAMES.join(", "), compressions.join(", ")));
     let mut text = facts.text();
@@ -96,7 +101,7 @@ fn explain(lack: Lack, machine: &Machine) -> (String, &'static str) {
         ),
         Lack::Gpu => (
             "an NVIDIA GPU is there, and this build computes on the CPU".to_owned(),
-            "nothing to do: all commands run without one",
+            "cargo build --release --features cuda, which needs NVIDIA's nvcc; all commands run without it too",
         ),
         _ => (format!("{lack:?}"), "see the documentation"),
     }

@@ -56,6 +56,9 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::Record { .. }
                     | Error::DenseTable { .. }
                     | Error::Memory { .. }
+                    | Error::NotBuiltFor { .. }
+                    | Error::NoDevice { .. }
+                    | Error::NoBf16
             )
         })
         || data.is_some()

@@ -30,7 +30,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     overrides.extend(seed.iter().map(|seed| ("train.seed", seed.as_str())));
     config.set_all(&overrides)?;
     let data = open::prepared(&args.data)?;
-    let options = TrainOptions { resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
+    let device = args.device.open()?;
+    let device = device.as_ref();
+    let options =
+        TrainOptions { device, resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
     interrupt::catch("stopping after this step; once more to stop at once")?;
     let summary =
         train(&config, &data, &args.out, TrainOptions { stop: Some(interrupt::flag()), ..options })?;

@@ -62,13 +62,14 @@ impl Drawing {
                 max_steps,
                 resumed,
                 memory,
+                device,
                 ..
             } => {
                 self.steps_per_epoch = (*steps_per_epoch as u64).max(1);
                 self.epochs = max_steps.div_ceil(self.steps_per_epoch);
                 self.pace = Pace { since: Instant::now(), from: resumed.unwrap_or(0), most: *max_steps };
                 self.line(&format!(
-                    "{} parameters, {} items, {} steps an epoch, {} validation questions, about {} of memory",
+                    "{} parameters, {} items, {} steps an epoch, {} validation questions, about {} of memory, on {device}",
                     say::count(*parameters),
                     say::count(*items),
                     say::count(*steps_per_epoch),

@@ -32,6 +32,8 @@ pub enum Event {
         resumed: Option<u64>,
         /// Memory that the run will need.
         memory: Estimate,
+        /// What steps are computed on: `cpu`, `cuda:0`, `metal:0`.
+        device: String,
     },
     /// A step changed the weights.
     Step {

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use upnext_kernels::level::{self, Level};
+use upnext_model::ops::rows;
 
-use crate::memory;
+use crate::{device, memory};
 
 /// Memory below which most runs end early.
 const LITTLE: u64 = 1 << 30;
@@ -31,6 +32,8 @@ pub struct Machine {
     pub available_bytes: Option<u64>,
     /// Kinds of devices that this build can compute on.
     pub devices: Vec<&'static str>,
+    /// Bytes of our kernels as compiled for an NVIDIA driver, or why they do not compile; in a build for CUDA.
+    pub kernels: Option<Result<usize, String>>,
     /// Whether the system has a graphics processor's driver loaded.
     pub gpu: bool,
     /// Whether this build was optimised.
@@ -72,7 +75,8 @@ impl Machine {
             simd_widest: Level::detected().to_string(),
             memory_bytes: memory::total_bytes(),
             available_bytes: memory::available_bytes(),
-            devices: vec!["cpu"],
+            devices: ["cpu", "cuda", "metal"].into_iter().filter(|name| device::built_with(name)).collect(),
+            kernels: rows::compiled().map(|bytes| bytes.map_err(|error| error.to_string())),
             gpu: std::path::Path::new("/proc/driver/nvidia/version").exists(),
             optimised: !cfg!(debug_assertions),
         }
@@ -91,7 +95,7 @@ impl Machine {
             (Lack::Threads, self.threads < self.cores),
             (Lack::Memory, self.available_bytes.is_some_and(|bytes| bytes < LITTLE)),
             (Lack::MemoryUnknown, self.available_bytes.is_none()),
-            (Lack::Gpu, self.gpu),
+            (Lack::Gpu, self.gpu && !self.devices.contains(&"cuda")),
         ];
         found.into_iter().filter(|(_, there)| *there).map(|(lack, _)| lack).collect()
     }
@@ -120,6 +124,7 @@ mod tests {
             memory_bytes: Some(16 << 30),
             available_bytes: Some(8 << 30),
             devices: vec!["cpu"],
+            kernels: None,
             gpu: false,
             optimised: true,
         }

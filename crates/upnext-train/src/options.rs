@@ -1,7 +1,9 @@
-//! How a run is started and interrupted. Nothing here moves a weight.
+//! How a run is started, interrupted, and on what it is computed.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use candle_core::Device;
 
 /// How often a checkpoint is written between validations; after each validation one is written anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +25,14 @@ pub struct TrainOptions<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// How often a checkpoint is written.
     pub checkpoint_every: Every,
+    /// The device that steps are computed on (see [`crate::device::Choice::open`]); none for the CPU's own path, the
+    /// only one whose bits are promised. `Device::Cpu` runs the device path on the CPU: slow, for tests.
+    pub device: Option<&'a Device>,
 }
 
 impl Default for TrainOptions<'_> {
     fn default() -> Self {
         let checkpoint_every = Every::Time(Duration::from_secs(60));
-        Self { resume: false, overwrite: false, stop: None, checkpoint_every }
+        Self { resume: false, overwrite: false, stop: None, checkpoint_every, device: None }
     }
 }

@@ -2,24 +2,29 @@
 
 mod keeping;
 mod looping;
+mod stepping;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
+use candle_core::DType;
 use upnext_data::{Batches, Prepared, popularity};
 use upnext_model::Model;
 
 use crate::adam::Adam;
 use crate::checkpoint::{Checkpoints, Origin};
 use crate::clock::Clock;
-use crate::feed::{AHEAD, feed};
+use crate::config::{Precision, TableOptimizer};
+use crate::device::{DeviceLearner, Layer};
+use crate::feed::{AHEAD, Feeder, feed};
 use crate::log::Log;
 use crate::plan::Planner;
 use crate::run_folder::RunFolder;
 use crate::state::State;
 use crate::step::Learner;
 use crate::summary::Summary;
-use crate::{Event, Result, RunConfig, TrainOptions, memory};
+use crate::{Error, Event, Result, RunConfig, TrainOptions, device, memory};
 use looping::Trainer;
 
 /// Trains a model and writes its run folder.
@@ -50,6 +55,11 @@ pub(crate) fn train_watched(
     events: &mut dyn FnMut(&Event),
     before: &mut dyn FnMut(u64, &mut Learner),
 ) -> Result<Summary> {
+    let products = match (config.train.precision, options.device) {
+        (Precision::F32, _) => DType::F32,
+        (Precision::Bf16, Some(_)) => DType::BF16,
+        (Precision::Bf16, None) => return Err(Error::NoBf16),
+    };
     let split = config.train.protocol.split(&data.histories)?;
     let items = data.catalog.len();
     let need = memory::estimate(config, items, &split.train)?;
@@ -71,6 +81,7 @@ pub(crate) fn train_watched(
     if let Some(reason) = damage {
         events(&Event::Damaged { path: log.path().to_owned(), reason });
     }
+    let on_device = options.device.map(|device| DeviceLearner::new(&learner, device)).transpose()?;
     let mut trainer = Trainer {
         config,
         data,
@@ -82,6 +93,8 @@ pub(crate) fn train_watched(
         checkpoints,
         max_steps,
         learner,
+        device: on_device,
+        in_flight: VecDeque::new(),
         state,
         events,
     };
@@ -98,14 +111,18 @@ pub(crate) fn train_watched(
         max_epochs: config.train.max_epochs,
         resumed: options.resume.then_some(trainer.state.step),
         memory: need,
+        device: device::describe(options.device),
     };
     trainer.started(&started)?;
     let from = (trainer.state.step, trainer.state.epoch, trainer.state.index);
     let until = (config.train.max_steps.unwrap_or(u64::MAX), config.train.max_epochs);
+    let dense = config.train.table_optimizer == TableOptimizer::Dense;
+    let layer = |device| Layer::new(&config.model, items, products, dense, device);
+    let feeder = Feeder { planner, layer: options.device.map(layer).transpose()? };
     std::thread::scope(|scope| {
         let (sender, plans) = sync_channel(AHEAD);
         let batches = &batches;
-        scope.spawn(move || feed(batches, planner, from, until, &sender));
+        scope.spawn(move || feed(batches, feeder, from, until, &sender));
         trainer.run(plans, options, before)
     })
 }

@@ -37,6 +37,15 @@ use candle_core::{DType, Result, Tensor, bail};
 /// The id that names no row: it reads zeros, and an update passes it over. It fills up axes of a fixed length.
 pub const PADDING: u32 = u32::MAX;
 
+/// Compiles the CUDA kernels, as their first use does; gives the bytes of their PTX. None in a build without CUDA.
+#[must_use]
+pub fn compiled() -> Option<Result<usize>> {
+    #[cfg(feature = "cuda")]
+    return Some(cuda::ptx().map(str::len));
+    #[cfg(not(feature = "cuda"))]
+    None
+}
+
 /// Whether a tensor's device has forms of ours.
 fn own(x: &Tensor) -> bool {
     !x.device().is_metal()

@@ -52,7 +52,7 @@ fn every_mistake_names_file_line_and_key() {
             2,
             "`loss.negatives`: unknown negatives `popular`, expected `uniform`",
         ),
-        ("[train]\nprecision = \"bf16\"", 2, "`train.precision` is \"bf16\", which is unknown"),
+        ("[train]\nprecision = \"fp8\"", 2, "`train.precision` is \"fp8\", which is unknown"),
         (
             "[train]\nprotocol = \"leave-one-out\"",
             2,

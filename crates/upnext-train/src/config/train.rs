@@ -72,6 +72,8 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
+    /// The decoder's products in bfloat16 on a device; parameters, sums, losses and moments stay 32-bit floats.
+    Bf16,
 }
 
 /// What a file may say.

@@ -80,6 +80,11 @@ impl DeviceLearner {
         })
     }
 
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        self.input.table.device()
+    }
+
     /// Queues a step; gives what the step before it did, once that is known.
     ///
     /// A step that was queued before a bad one is known to be bad counts that one as an update in its bias correction.
@@ -211,12 +216,13 @@ impl Gradient<'_> {
 impl Rows {
     fn update(&self, gradient: &Gradient<'_>, control: &Tensor, numbers: &Numbers) -> Result<()> {
         let Self { table, moments } = self;
-        Ok(match gradient {
+        match gradient {
             Gradient::Rows(picked, gradient) => {
                 update_rows(table, moments, &picked.ids_u, gradient, control, numbers)?;
             }
             Gradient::Whole(gradient) => update_all(table, moments, gradient, control, numbers)?,
-        })
+        }
+        Ok(())
     }
 
     fn write_back(&self, table: &mut Table, moments: &mut Moments) -> Result<()> {

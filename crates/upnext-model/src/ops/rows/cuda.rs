@@ -34,7 +34,7 @@ type Read<'a> = (&'a CudaStorage, &'a Strides);
 type Written<'a> = (&'a mut CudaStorage, &'a Strides);
 
 /// The module's source for a driver, compiled when first needed.
-pub(crate) fn ptx() -> Result<&'static str> {
+pub(super) fn ptx() -> Result<&'static str> {
     static PTX: OnceLock<String> = OnceLock::new();
     if let Some(ptx) = PTX.get() {
         return Ok(ptx);
