@@ -103,7 +103,9 @@ driver() {
 }
 
 # A target folder a mode: candle-kernels does not notice that nvcc is another one.
-check() { CARGO_TARGET_DIR=$dir/target-$mode cargo check --quiet --locked --package upnext --features "$1" --all-targets; }
+check() {
+  CARGO_TARGET_DIR=$dir/target-$mode cargo clippy --quiet --locked --package upnext --features "$1" --all-targets -- -D warnings
+}
 
 case $mode in
   types)
@@ -133,7 +135,7 @@ case $mode in
   metal)
     cargo fetch --quiet --locked
     if [ ! -e "$dir/objc2-metal" ]; then # a copy that links no framework
-      from=$(cargo metadata --format-version 1 --locked | grep -oE '"manifest_path":"[^"]*/objc2-metal-[^"]*/Cargo.toml"' | cut -d'"' -f4)
+      from=$(cargo metadata --format-version 1 --locked --all-features | grep -oE '"manifest_path":"[^"]*/objc2-metal-[^"]*/Cargo.toml"' | cut -d'"' -f4)
       rm -rf "$dir/objc2-metal.new"
       cp -R "$(dirname "$from")" "$dir/objc2-metal.new"
       sed -i.orig '/^#\[link(name = "Metal", kind = "framework")\]/d' "$dir/objc2-metal.new/src/generated/mod.rs"
@@ -154,7 +156,7 @@ version = "0.6"
 features = ["gnustep-2-1"]
 TOML
     cd "$dir/metal"
-    CARGO_TARGET_DIR=$dir/target-metal cargo check --quiet --package upnext --features metal --all-targets \
+    RUSTFLAGS=-Dwarnings CARGO_TARGET_DIR=$dir/target-metal cargo check --quiet --package upnext --features metal --all-targets \
       --config "patch.crates-io.objc2-metal.path=\"$dir/objc2-metal\"" ;;
   build)
     compiler

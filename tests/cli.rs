@@ -44,6 +44,23 @@ fn a_mistyped_key_names_its_nearest_neighbour() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_named() {
+    let place = Place::prepared();
+    let error = fail(2, place.train_arguments("run", &["--device", "gpu"]));
+    assert!(error.contains("auto, cpu, cuda"), "{error}");
+    if !candle_core::utils::metal_is_available() {
+        let error = fail(2, place.train_arguments("run", &["--device", "metal"]));
+        assert!(error.contains("cargo build --release --features metal"), "{error}");
+    }
+    let error =
+        fail(2, place.train_arguments("run", &["--device", "cpu", "--set", "train.precision=\"bf16\""]));
+    assert!(error.contains("train.precision") && error.contains("--device cuda"), "{error}");
+    assert!(!place.path("run").exists());
+    let more = ["--device", "cpu", "--set", "train.max_steps=2"];
+    assert!(succeed(place.train_arguments("run", &[&more[..], &["--json"]].concat())).contains("\"steps\""));
+}
+
+#[test]
 fn folders_that_are_something_else_say_what_was_meant() {
     let place = Place::trained();
     let (run, data) = (place.text("run"), place.text("data"));

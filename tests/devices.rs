@@ -2,16 +2,23 @@
 //!
 //! It runs on the CPU everywhere, and on a GPU where the build has the feature for one and the machine has one.
 
+mod rows;
+mod whole;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use upnext_model::ops::rows::{PADDING, Parcel};
 use upnext_model::padded::{Padded, Padder, Places};
 use upnext_model::{Drop, Model, ModelConfig, Positions};
 
-/// The devices that this build finds on this machine; the CPU stands for the path itself.
+/// GPUs that this build can use and this machine has.
+fn gpus() -> Vec<Device> {
+    [Device::new_cuda(0).ok(), Device::new_metal(0).ok()].into_iter().flatten().collect()
+}
+
+/// The CPU, which stands for the path itself, and the GPUs.
 fn devices() -> Vec<Device> {
-    let found = [Device::new_cuda(0).ok(), Device::new_metal(0).ok()].into_iter().flatten();
-    std::iter::once(Device::Cpu).chain(found).collect()
+    std::iter::once(Device::Cpu).chain(gpus()).collect()
 }
 
 /// Histories of 1 to 300 tokens over `items` items: offsets, and the row of each token.
