@@ -88,7 +88,7 @@ fn work(items: usize, zipf: bool) -> Result<(), Box<dyn Error>> {
     interleave::serve(|| {
         let batch = epoch.batch(step % epoch.len());
         let started = Instant::now();
-        let plan = planner.plan(step as u64, batch);
+        let plan = planner.plan(step as u64, batch)?;
         let outcome = learner.step(&plan, 1e-3)?;
         step += 1;
         Ok((started.elapsed().as_secs_f64(), plan.token_rows.len(), outcome.loss))

@@ -116,7 +116,7 @@ fn work(config: &str, data: &str, full: bool, steps: usize) -> Result<(), Box<dy
     interleave::serve(|| {
         let (started, mut tokens, mut loss) = (Instant::now(), 0, f64::NAN);
         for index in 0..epoch.len().min(steps) {
-            let plan = planner.plan(step, epoch.batch(index));
+            let plan = planner.plan(step, epoch.batch(index))?;
             loss = learner.step(&plan, 1e-3)?.loss;
             (tokens, step) = (tokens + plan.token_rows.len(), step + 1);
         }

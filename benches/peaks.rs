@@ -155,7 +155,7 @@ fn step(shape: [usize; 5]) -> Result<(), Box<dyn Error>> {
     let mut learner = Learner::new(model, adam, &config)?;
     let mut at = 0;
     interleave::serve(|| -> Answer {
-        let plan = planner.plan(at, batches.epoch(at).batch(0));
+        let plan = planner.plan(at, batches.epoch(at).batch(0))?;
         let started = Instant::now();
         let outcome = learner.step(&plan, 1e-3)?;
         at += 1;

@@ -115,7 +115,7 @@ fn request(histories: usize, repeats: usize) -> Result<(), Box<dyn Error>> {
         trained: Default::default(),
         run: Default::default(),
     };
-    let served = Served::from_model(&model()?, Catalog::new(keys, Vec::new())?, vec![1; ITEMS], &card)?;
+    let served = Served::from_model(&model()?, Catalog::new(keys, Vec::new())?, vec![1; ITEMS], None, &card)?;
     let threads = if histories == 1 { Threads::Caller } else { Threads::Pool(0) };
     let generator = Generator::from_parts(served, Options { threads, ..Options::default() })?;
     let requests: Vec<Request> = drawn(histories * WINDOW)

@@ -103,7 +103,7 @@ fn work([width, layers, heads, hidden, users]: Shape, full: bool) -> Result<(), 
     let mut step = 0;
     keep_pages();
     interleave::serve(|| {
-        let plan = planner.plan(step, batches.epoch(step).batch(0));
+        let plan = planner.plan(step, batches.epoch(step).batch(0))?;
         let started = Instant::now();
         let outcome = learner.step(&plan, 1e-3)?;
         step += 1;

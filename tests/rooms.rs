@@ -50,6 +50,7 @@ fn data_flows_one_way_through_the_crates() {
     assert!(upnext_dependencies("upnext-kernels").is_empty());
     let tables: BTreeSet<String> = ["upnext-data", "upnext-generate"].map(str::to_owned).into();
     assert!(upnext_dependencies("upnext-tables").is_subset(&tables));
+    assert_eq!(upnext_dependencies("upnext-encode"), ["upnext-data".to_owned()].into());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{Prepared, Protocol, Split};
+use upnext_data::{ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::{Asked, ModelScorer, Part, Report, baselines, predictions};
 use upnext_model::folder::Served;
@@ -64,8 +64,12 @@ pub(crate) fn measure(served: &Served, asked: &Asked<'_>, with_baselines: bool) 
     } else {
         Vec::new()
     };
-    let report =
-        Report::measure(&ModelScorer::new(&served.network, &served.vectors), &rivals, asked, options);
+    let report = Report::measure(
+        &ModelScorer::new(&served.network, &served.vectors).without(&served.ineligible),
+        &rivals,
+        asked,
+        options,
+    );
     bar.finish_and_clear();
     Ok(report?)
 }
@@ -93,6 +97,17 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
     let split = asked.split(&data.histories)?;
     let trained_on =
         |question: &&upnext_data::Question| question.start < own_split.train[question.user.index()];
+    let trained_cold = (0..split.cold.len() as u32)
+        .map(ItemId)
+        .find(|&item| split.is_cold(item) && !own_split.is_cold(item));
+    if let Some(item) = trained_cold {
+        let what = format!(
+            "protocol {asked} asks for items that no training has seen, but the model was trained on {:?} among them \
+             (protocol {own}); train a model with protocol = \"{asked}\"",
+            data.catalog.key(item)
+        );
+        return Err(BadInput(what).into());
+    }
     if let Some(question) = split.test.iter().chain(&split.validation).find(trained_on) {
         let user = data.histories.user_key(question.user);
         let what = format!(
@@ -106,7 +121,7 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
 
 fn write_predictions(served: &Served, data: &Prepared, asked: &Asked<'_>, path: &Path) -> Result<()> {
     let mut sink = RowSink::create(path)?;
-    let scorer = ModelScorer::new(&served.network, &served.vectors);
+    let scorer = ModelScorer::new(&served.network, &served.vectors).without(&served.ineligible);
     predictions::predictions(
         &scorer,
         &data.histories,

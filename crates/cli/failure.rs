@@ -59,6 +59,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NotBuiltFor { .. }
                     | Error::NoDevice { .. }
                     | Error::NoBf16
+                    | Error::TowerOnDevice
             )
         })
         || data.is_some()

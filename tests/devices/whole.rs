@@ -80,7 +80,7 @@ fn the_best_items_of_a_device_are_the_generators() {
         trained: Trained { steps: 0, tokens: 0 },
     };
     let path = keep.path().join("model");
-    folder::save(&path, &model, &data.catalog, &vec![1; items], &card, false).unwrap();
+    folder::save(&path, &model, &data.catalog, &vec![1; items], None, &card, false).unwrap();
 
     let histories: Vec<Vec<ItemId>> = [3_usize, 50, 1, 17]
         .iter()

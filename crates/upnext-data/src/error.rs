@@ -23,6 +23,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Vectors of items that make no sense.
+    #[error("{what} {need}")]
+    Feature {
+        /// Which vectors.
+        what: String,
+        /// What is wrong, or asked of them.
+        need: String,
+    },
     /// A code that the column's vocabulary does not have.
     #[error("event column {column:?}: event {event} has code {code}, but the vocabulary has {codes}")]
     NoSuchCode {

@@ -147,10 +147,11 @@ fn repeated(history: History<'_>, seen: &mut Vec<u32>) -> usize {
 
 fn sizes(protocol: &Protocol, histories: &Histories) -> Result<SplitSizes> {
     let split = protocol.split(histories)?;
+    let train = split.training(histories)?.train;
     Ok(SplitSizes {
         protocol: *protocol,
-        train_events: split.train.iter().sum(),
-        train_users: split.train.iter().filter(|&&events| events >= 2).count(),
+        train_events: train.iter().sum(),
+        train_users: train.iter().filter(|&&events| events >= 2).count(),
         validation: split.validation.len(),
         test: split.test.len(),
     })

@@ -1,6 +1,12 @@
 //! Protocols: who trains on what, and what is asked.
 
-use crate::{Error, Histories, History, Result, UserId};
+use std::borrow::Cow;
+
+use crate::chance::{Key, Purpose, unit};
+use crate::{Error, Histories, History, ItemId, Result, UserId};
+
+/// Parts of one that a fraction is counted in.
+const PARTS: u32 = 1_000_000;
 
 /// A way to hold events out. Its id is printed with every metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -22,6 +28,15 @@ pub enum Protocol {
         /// How many events are held out for the test.
         n: usize,
     },
+    /// `cold:<fraction>,<seed>`: as `loo`, with every event of the drawn items cut out of the training sequences (their
+    /// neighbours close up) and kept in what is asked.
+    Cold {
+        /// The share of items that are drawn, in millionths; each item by itself, so that a growing catalogue keeps its
+        /// draws.
+        millionths: u32,
+        /// What the draw is keyed by.
+        seed: u64,
+    },
 }
 
 /// One question: after a user's first `start` events, which are the next `targets`?
@@ -40,8 +55,11 @@ pub struct Question {
 pub struct Split {
     /// The protocol that made it.
     pub protocol: Protocol,
-    /// Per user: how many leading events train.
+    /// Per user: how many leading events train. Those of [`Split::cold`] items among them do not: see
+    /// [`Split::training`].
     pub train: Vec<usize>,
+    /// By item, up to the largest that occurs: whether it is held out of training; empty when none is.
+    pub cold: Vec<bool>,
     /// Asked after each epoch, ascending by user and start.
     pub validation: Vec<Question>,
     /// Asked at the end, ascending by user and start.
@@ -53,7 +71,7 @@ pub struct Split {
 #[non_exhaustive]
 pub enum ProtocolError {
     /// No protocol of this name.
-    #[error("there is no protocol {0:?}; known are loo, time and last")]
+    #[error("there is no protocol {0:?}; known are loo, time, last and cold")]
     Unknown(String),
     /// Too many or too few parts after the colon.
     #[error("it does not take {0} parts after the colon")]
@@ -77,6 +95,9 @@ pub enum ProtocolError {
     /// Nothing held out.
     #[error("at least one event must be held out")]
     None,
+    /// A fraction that is none.
+    #[error("{0:?} is no fraction between 0 and 1 (both excluded, up to six digits after the point)")]
+    Fraction(String),
 }
 
 impl ProtocolError {
@@ -90,7 +111,8 @@ impl ProtocolError {
 }
 
 /// How protocols are written.
-const FORMS: [&str; 3] = ["loo", "time:<validation>,<test>[,all] (Unix times)", "last:<n>"];
+const FORMS: [&str; 4] =
+    ["loo", "time:<validation>,<test>[,all] (Unix times)", "last:<n>", "cold:<fraction>,<seed>"];
 
 /// Edits from one word to another (Levenshtein 1966).
 fn distance(from: &str, to: &str) -> usize {
@@ -103,6 +125,16 @@ fn distance(from: &str, to: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(0)
+}
+
+/// A decimal fraction in millionths.
+fn fraction(part: &str) -> std::result::Result<u32, ProtocolError> {
+    let refused = || ProtocolError::Fraction(part.to_owned());
+    let value: f64 = part.parse().map_err(|_| refused())?;
+    let millionths = (value * f64::from(PARTS)).round();
+    let exact = (millionths / f64::from(PARTS) - value).abs() < 1e-12;
+    let inside = millionths >= 1.0 && millionths < f64::from(PARTS);
+    if inside && exact { Ok(millionths as u32) } else { Err(refused()) }
 }
 
 fn number(part: &str, source: std::num::ParseIntError) -> ProtocolError {
@@ -121,11 +153,16 @@ impl Protocol {
     /// When the protocol's numbers make no sense (cuts out of order, `last:0`).
     pub fn split(&self, histories: &Histories) -> Result<Split> {
         self.check().map_err(|source| source.at(&self.to_string()))?;
-        let mut split =
-            Split { protocol: *self, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
+        let mut split = Split {
+            protocol: *self,
+            train: Vec::new(),
+            cold: self.cold(histories),
+            validation: Vec::new(),
+            test: Vec::new(),
+        };
         for (user, history) in histories.iter() {
             let train = match *self {
-                Self::LeaveOneOut => split.ask_last(user, history.len(), 1),
+                Self::LeaveOneOut | Self::Cold { .. } => split.ask_last(user, history.len(), 1),
                 Self::Last { n } => split.ask_last(user, history.len(), n),
                 Self::Time { validation, test, all_targets } => {
                     split.ask_after(user, history.times, [validation, test], all_targets)
@@ -136,18 +173,81 @@ impl Protocol {
         Ok(split)
     }
 
+    /// Whether the protocol holds an item out of training.
+    #[must_use]
+    pub fn is_cold(&self, item: ItemId) -> bool {
+        let Self::Cold { millionths, seed } = *self else { return false };
+        let key = Key { seed, purpose: Purpose::Cold, step: 0, part: u64::from(item.0) };
+        unit(&mut key.rng()) < f64::from(millionths) / f64::from(PARTS)
+    }
+
+    /// [`Protocol::is_cold`] for every item up to the largest that occurs; empty for other protocols.
+    fn cold(&self, histories: &Histories) -> Vec<bool> {
+        match self {
+            Self::Cold { .. } => {
+                let items = histories.items().iter().map(|item| item.0 + 1).max().unwrap_or(0);
+                (0..items).map(|item| self.is_cold(ItemId(item))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn check(&self) -> std::result::Result<(), ProtocolError> {
         match *self {
             Self::Time { validation, test, .. } if validation >= test => {
                 Err(ProtocolError::Cuts { validation, test })
             }
             Self::Last { n: 0 } => Err(ProtocolError::None),
+            Self::Cold { millionths, .. } if millionths == 0 || millionths >= PARTS => {
+                Err(ProtocolError::Fraction((f64::from(millionths) / f64::from(PARTS)).to_string()))
+            }
             _ => Ok(()),
         }
     }
 }
 
+/// What trains: whole histories, of which so many leading events count.
+#[derive(Clone, Debug)]
+pub struct Training<'a> {
+    /// The histories; without the events of cold items where a protocol holds some out.
+    pub histories: Cow<'a, Histories>,
+    /// Per user: how many leading events train.
+    pub train: Cow<'a, [usize]>,
+}
+
 impl Split {
+    /// The events that train.
+    ///
+    /// # Errors
+    /// When the histories are other ones than were split.
+    pub fn training<'a>(&'a self, histories: &'a Histories) -> Result<Training<'a>> {
+        if self.train.len() != histories.users() {
+            let (expected, found) = (histories.users(), self.train.len());
+            return Err(Error::Entries { what: "the split".into(), expected, found });
+        }
+        if self.cold.is_empty() {
+            return Ok(Training { histories: Cow::Borrowed(histories), train: Cow::Borrowed(&self.train) });
+        }
+        let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
+        for ((_, history), &train) in histories.iter().zip(&self.train) {
+            let events = history.items.iter().zip(history.times).take(train);
+            for (&item, &time) in events.filter(|(item, _)| !self.is_cold(**item)) {
+                items.push(item);
+                times.push(time);
+            }
+            offsets.push(items.len() as u64);
+        }
+        let train = offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
+        let histories = Histories::new(histories.user_keys().clone(), offsets, items, times)?;
+        Ok(Training { histories: Cow::Owned(histories), train: Cow::Owned(train) })
+    }
+
+    /// Whether an item is held out of training.
+    #[must_use]
+    pub fn is_cold(&self, item: ItemId) -> bool {
+        self.cold.get(item.index()).copied().unwrap_or(false)
+    }
+
     /// The last `n` events test, the one before them validates; says how many train. A user with fewer than 2n
     /// events, or with nothing left to train on, only trains.
     fn ask_last(&mut self, user: UserId, events: usize, n: usize) -> usize {
@@ -201,6 +301,9 @@ impl std::fmt::Display for Protocol {
             Self::Time { validation, test, all_targets: false } => write!(f, "time:{validation},{test}"),
             Self::Time { validation, test, all_targets: true } => write!(f, "time:{validation},{test},all"),
             Self::Last { n } => write!(f, "last:{n}"),
+            Self::Cold { millionths, seed } => {
+                write!(f, "cold:{},{seed}", f64::from(*millionths) / f64::from(PARTS))
+            }
         }
     }
 }
@@ -216,7 +319,11 @@ impl std::str::FromStr for Protocol {
             ("time", [validation, test]) => Self::time(validation, test, false),
             ("time", [validation, test, "all"]) => Self::time(validation, test, true),
             ("last", [n]) => n.parse().map(|n| Self::Last { n }).map_err(|source| number(n, source)),
-            ("loo" | "time" | "last", _) => Err(ProtocolError::Parts(parts.len())),
+            ("cold", [share, seed]) => fraction(share).and_then(|millionths| {
+                let seed = seed.parse().map_err(|source| number(seed, source))?;
+                Ok(Self::Cold { millionths, seed })
+            }),
+            ("loo" | "time" | "last" | "cold", _) => Err(ProtocolError::Parts(parts.len())),
             _ => Err(ProtocolError::Unknown(head.to_owned())),
         };
         let checked = protocol.and_then(|protocol| protocol.check().map(|()| protocol));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use upnext_data::Histories;
-use upnext_data::Split;
 use upnext_data::popularity;
+use upnext_data::{Split, Training};
 
 use crate::evaluate::{Options, evaluate};
 use crate::markov::Markov;
@@ -46,8 +46,9 @@ pub fn fit(
     items: usize,
     options: Options<'_>,
 ) -> Result<Vec<Baseline<'static>>> {
-    let counts = popularity::counts(histories, &split.train, items);
-    let fitting = Fitting { histories, split, items, counts: &counts, options };
+    let training = split.training(histories)?;
+    let counts = popularity::counts(&training.histories, &training.train, items);
+    let fitting = Fitting { histories, training: &training, split, items, counts: &counts, options };
     let first = fitting.choose(FIRST_ORDER, &[(1, 1.0)], &[1.0, 0.75, 0.5])?;
     let windowed = fitting.choose(WINDOWED, &[(10, 0.8), (10, 0.6), (5, 0.8), (5, 0.6)], &[1.0, 0.75])?;
     let popular = Baseline { scorer: Box::new(Popularity::new(&counts)), parameters: Value::Null };
@@ -57,6 +58,7 @@ pub fn fit(
 /// What every candidate of a grid is fitted to.
 struct Fitting<'a> {
     histories: &'a Histories,
+    training: &'a Training<'a>,
     split: &'a Split,
     items: usize,
     counts: &'a [u64],
@@ -68,7 +70,8 @@ impl Fitting<'_> {
     fn choose(&self, name: &str, pairs: &[(usize, f64)], norms: &[f64]) -> Result<Option<Baseline<'static>>> {
         let mut best: Option<(f64, Markov)> = None;
         for &(window, decay) in pairs {
-            let counted = Transitions::count(self.histories, &self.split.train, self.items, window, decay)?;
+            let Training { histories, train } = self.training;
+            let counted = Transitions::count(histories, train, self.items, window, decay)?;
             let counted = Arc::new(counted);
             for &norm in norms {
                 let chain = Markov::new(name, Arc::clone(&counted), self.counts, norm);

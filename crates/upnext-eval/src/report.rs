@@ -134,7 +134,8 @@ impl Report {
         let targets: Vec<ItemId> =
             questions.iter().map(|question| target(question, asked.histories)).collect();
         let lengths: Vec<usize> = questions.iter().map(|question| question.start).collect();
-        let counts = popularity::counts(asked.histories, &asked.split.train, asked.items);
+        let training = asked.split.training(asked.histories)?;
+        let counts = popularity::counts(&training.histories, &training.train, asked.items);
         let mut users = outcome.users.clone();
         users.dedup();
         Ok(Self {

@@ -29,12 +29,19 @@ pub trait Scorer: Sync {
 pub struct ModelScorer<'a> {
     network: &'a Network,
     vectors: &'a Vectors<'a>,
+    ineligible: &'a [u32],
 }
 
 impl<'a> ModelScorer<'a> {
     /// Scores by `network` over the items of `vectors`.
     pub fn new(network: &'a Network, vectors: &'a Vectors<'a>) -> Self {
-        Self { network, vectors }
+        Self { network, vectors, ineligible: &[] }
+    }
+
+    /// Gives the worst of scores to items that must not be recommended: one of them as a target is a miss.
+    #[must_use]
+    pub fn without(self, ineligible: &'a [u32]) -> Self {
+        Self { ineligible, ..self }
     }
 }
 
@@ -56,6 +63,9 @@ impl Scorer for ModelScorer<'_> {
         let states_br = self.network.prefill(&histories, self.vectors, None, false)?;
         let queries = Rows::new(&states_br, inputs.len(), self.vectors.rank());
         score::scores(queries, &self.vectors.table(), out, false);
+        for row in out.chunks_exact_mut(self.items()) {
+            self.ineligible.iter().for_each(|&item| row[item as usize] = f32::NEG_INFINITY);
+        }
         Ok(())
     }
 }

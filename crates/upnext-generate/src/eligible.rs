@@ -15,11 +15,17 @@ pub(crate) enum Eligible {
 }
 
 impl Eligible {
-    /// What a request allows besides these seen items, and how many keys of its allow list are unknown.
-    pub(crate) fn resolve(request: &Request, seen: &[ItemId], catalog: &Catalog) -> (Self, usize) {
+    /// What a request allows besides these seen items and those that no request may show, and how many keys of its
+    /// allow list are unknown.
+    pub(crate) fn resolve(
+        request: &Request,
+        seen: &[ItemId],
+        ineligible: &[u32],
+        catalog: &Catalog,
+    ) -> (Self, usize) {
         let seen = seen.iter().map(|item| item.0);
         let denied = request.deny.iter().filter_map(|key| catalog.find(key)).map(|item| item.0);
-        let excluded = ascending(seen.chain(denied).collect());
+        let excluded = ascending(ineligible.iter().copied().chain(seen).chain(denied).collect());
         let Some(allow) = &request.allow else { return (Self::AllBut(excluded), 0) };
         let known: Vec<u32> = allow.iter().filter_map(|key| catalog.find(key)).map(|item| item.0).collect();
         let unknown = allow.len() - known.len();

@@ -44,7 +44,7 @@ impl Plan {
         }
         let (history, skipped) = known(&request.past, catalog);
         let seen: &[ItemId] = if keep_seen { &[] } else { &history };
-        let (eligible, unknown_allowed) = Eligible::resolve(request, seen, catalog);
+        let (eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
         let places = length.min(eligible.count(catalog.len()));
         let prompt = history[window::of(history.len(), window, reserve)].to_vec();
         Ok(Self { prompt, eligible, places, width, requested: length, skipped, unknown_allowed })

@@ -75,6 +75,64 @@ pub struct ModelConfig {
     pub dropout: f32,
     /// Whether one table serves as input and output vectors.
     pub tied: bool,
+    /// What lifts item vectors by what items are like; none for a model of ids alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tower: Option<TowerConfig>,
+}
+
+/// The semantic tower: item vectors out of features, and how the collaborative rows are hidden in training, so that the
+/// decoder learns to read items that have none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TowerConfig {
+    /// Width between the two products of each modality's network.
+    pub hidden: usize,
+    /// Chance that an item is read without its collaborative row, in [0, 1).
+    pub mask_input: f32,
+    /// Chance that an item is scored without its collaborative row, in [0, 1).
+    pub mask_output: f32,
+    /// Items with fewer training events are served without their collaborative row.
+    pub cold_below: u64,
+    /// Names and widths of the modalities, in byte order of the names; filled in from the features when training starts.
+    pub modalities: Vec<(String, usize)>,
+}
+
+impl Default for TowerConfig {
+    fn default() -> Self {
+        Self { hidden: 128, mask_input: 0.1, mask_output: 0.1, cold_below: 1, modalities: Vec::new() }
+    }
+}
+
+impl TowerConfig {
+    /// Whether rows are ever hidden in training, so that what stands in for them is trained.
+    #[must_use]
+    pub fn masks(&self) -> bool {
+        self.mask_input > 0.0 || self.mask_output > 0.0
+    }
+
+    fn validate(&self) -> Result<()> {
+        between("model.tower.hidden", self.hidden, MAX_WIDTH)?;
+        for (key, rate) in
+            [("model.tower.mask_input", self.mask_input), ("model.tower.mask_output", self.mask_output)]
+        {
+            if !(0.0..1.0).contains(&rate) {
+                return Err(refused(key, &rate, "must lie in [0, 1)".to_owned()));
+            }
+        }
+        if self.cold_below == 0 {
+            return Err(refused("model.tower.cold_below", &0, "must be at least 1".to_owned()));
+        }
+        for (place, (name, width)) in self.modalities.iter().enumerate() {
+            let plain = !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            if !plain || self.modalities[..place].iter().any(|(other, _)| other >= name) {
+                let need = "must have names of letters, digits, - and _, ascending, each once".to_owned();
+                return Err(refused("model.tower.modalities", name, need));
+            }
+            between("model.tower.modalities", *width, MAX_WIDTH)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a file may say: any subset of the keys, none unknown.
@@ -92,6 +150,7 @@ struct Raw {
     positions: Positions,
     dropout: f32,
     tied: bool,
+    tower: Option<TowerConfig>,
 }
 
 impl Default for ModelConfig {
@@ -108,6 +167,7 @@ impl Default for ModelConfig {
             positions: Positions::Learned,
             dropout: 0.2,
             tied: true,
+            tower: None,
         }
     }
 }
@@ -126,8 +186,9 @@ impl Default for Raw {
             positions,
             dropout,
             tied,
+            tower,
         } = ModelConfig::default();
-        Self { block, layers, width, heads, hidden, rank, project, window, positions, dropout, tied }
+        Self { block, layers, width, heads, hidden, rank, project, window, positions, dropout, tied, tower }
     }
 }
 
@@ -135,10 +196,34 @@ impl TryFrom<Raw> for ModelConfig {
     type Error = Error;
 
     fn try_from(raw: Raw) -> Result<Self> {
-        let Raw { block, layers, width, heads, hidden, rank, project, window, positions, dropout, tied } =
-            raw;
-        let config =
-            Self { block, layers, width, heads, hidden, rank, project, window, positions, dropout, tied };
+        let Raw {
+            block,
+            layers,
+            width,
+            heads,
+            hidden,
+            rank,
+            project,
+            window,
+            positions,
+            dropout,
+            tied,
+            tower,
+        } = raw;
+        let config = Self {
+            block,
+            layers,
+            width,
+            heads,
+            hidden,
+            rank,
+            project,
+            window,
+            positions,
+            dropout,
+            tied,
+            tower,
+        };
         config.validate()?;
         Ok(config)
     }
@@ -187,6 +272,7 @@ impl ModelConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(refused("model.dropout", &self.dropout, "must lie in [0, 1)".to_owned()));
         }
+        self.tower.as_ref().map_or(Ok(()), TowerConfig::validate)?;
         self.parameter_count(0).map(|_| ())
     }
 
@@ -268,6 +354,12 @@ mod tests {
             (r#"{"layer": 2}"#, "layer"),
             (r#"{"block": "recurrent"}"#, "recurrent"),
             (r#"{"rank": -1}"#, "-1"),
+            (r#"{"tower": {"hidden": 0}}"#, "model.tower.hidden"),
+            (r#"{"tower": {"mask_input": 1.0}}"#, "model.tower.mask_input"),
+            (r#"{"tower": {"cold_below": 0}}"#, "model.tower.cold_below"),
+            (r#"{"tower": {"modalities": [["b", 2], ["a", 2]]}}"#, "ascending"),
+            (r#"{"tower": {"modalities": [["a/b", 2]]}}"#, "letters"),
+            (r#"{"tower": {"depth": 2}}"#, "depth"),
         ] {
             let message = parse(json).unwrap_err();
             assert!(message.contains(named), "{json}: {message}");

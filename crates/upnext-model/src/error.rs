@@ -27,6 +27,12 @@ pub enum Error {
         /// The number of items it was counted for.
         items: usize,
     },
+    /// Item features that are not what the model's tower reads.
+    #[error("{need}")]
+    Features {
+        /// What is wrong, and what to do.
+        need: String,
+    },
     /// Two sizes that must agree do not.
     #[error("{what} has {found} entries where {expected} are needed")]
     Size {

@@ -14,14 +14,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use upnext_data::Catalog;
 use upnext_data::sealed::FileHash;
+use upnext_data::{Catalog, ItemFeatures};
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::init;
 use crate::model::Model;
 use crate::network::Network;
+use crate::tower::{Finished, finish};
 use crate::vectors::Vectors;
 
 pub use describe::{Description, Group, describe};
@@ -131,6 +132,8 @@ pub struct Served {
     pub catalog: Catalog,
     /// `(i)` training events of each item.
     pub counts: Vec<u64>,
+    /// Items that must not be recommended, ascending: cold ones of which a model with a tower knows nothing.
+    pub ineligible: Vec<u32>,
     /// What a request that says nothing gets.
     pub generation: Generation,
     /// Where it comes from and how good it is.
@@ -141,16 +144,23 @@ impl Served {
     /// What [`open`] would give after [`save`], without the disk; the manifest lists no files.
     ///
     /// # Errors
-    /// When the catalogue or the counts are not as many as the model's items.
-    pub fn from_model(model: &Model, catalog: Catalog, counts: Vec<u64>, card: &Card) -> Result<Self> {
+    /// When the catalogue or the counts are not as many as the model's items, or the features are not its tower's.
+    pub fn from_model(
+        model: &Model,
+        catalog: Catalog,
+        counts: Vec<u64>,
+        features: Option<&ItemFeatures>,
+        card: &Card,
+    ) -> Result<Self> {
         check_items(model.items(), &catalog, &counts)?;
-        let output = model.untied_table().map(|table| table.rows());
+        let Finished { input, output, ineligible, cold: _ } = finish(model, &counts, features)?;
         Ok(Self {
             config: model.config().clone(),
             network: model.network()?,
-            vectors: Vectors::packed(model.input_table().rows().to_vec(), output, model.config().rank)?,
+            vectors: Vectors::packed(input.into_owned(), output.as_deref(), model.config().rank)?,
             catalog,
             counts,
+            ineligible,
             generation: Generation::default(),
             manifest: manifest(card, model.items(), BTreeMap::new())?,
         })

@@ -33,6 +33,7 @@ use upnext_data::chance::{Key, Purpose, name_key};
 
 use crate::config::{ModelConfig, Positions};
 use crate::error::{Error, Result};
+use crate::tower;
 
 /// Standard deviation of the logits of an untrained model.
 const LOGIT_STD: f32 = 0.16;
@@ -78,6 +79,16 @@ pub fn specs(config: &ModelConfig) -> Vec<Spec> {
     }
     if config.project {
         specs.push(spec("head.project".to_owned(), r, d, fan_in(d)));
+    }
+    if let Some(tower) = &config.tower {
+        for (name, width) in &tower.modalities {
+            // A vector of length 1 makes gates of mean square 1, and these about half the scale of a table's row.
+            specs.push(spec(tower::gate_up(name), 2 * tower.hidden, *width, 1.0));
+            specs.push(spec(tower::down(name), r, tower.hidden, table_std(config) * fan_in(tower.hidden)));
+        }
+        if tower.masks() {
+            specs.push(spec(tower::OUT_OF_VOCABULARY.to_owned(), 1, r, 0.0));
+        }
     }
     specs
 }

@@ -22,10 +22,11 @@ pub mod model;
 pub mod network;
 pub mod ops;
 pub mod padded;
+pub mod tower;
 pub mod vectors;
 
 pub use cache::Cache;
-pub use config::{Block, ModelConfig, Positions};
+pub use config::{Block, ModelConfig, Positions, TowerConfig};
 pub use dropout::Drop;
 pub use error::{Error, Result};
 pub use folder::{Card, Generation, ModelManifest, Served, Trained};

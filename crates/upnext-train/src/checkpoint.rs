@@ -37,6 +37,9 @@ pub(crate) struct Origin {
     pub(crate) config: String,
     /// The hash of the prepared data.
     pub(crate) data_hash: String,
+    /// The hash of the features that a tower reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) features: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -72,6 +72,9 @@ pub enum Error {
     /// A precision was asked for that the CPU does not have.
     #[error("train.precision = \"bf16\" is for a GPU: train with --device cuda, or set it to \"f32\"")]
     NoBf16,
+    /// A model with a tower was to be trained on a device.
+    #[error("a model with a tower trains on the CPU: use --device cpu")]
+    TowerOnDevice,
     /// Another process trains in the run folder.
     #[error("another training is writing to {}: wait for it, stop it, or name another folder", .0.display())]
     Busy(PathBuf),

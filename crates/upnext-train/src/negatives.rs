@@ -23,9 +23,12 @@ pub struct Draw {
 /// Draws negatives and knows their probabilities.
 #[derive(Clone, Debug)]
 pub struct Sampler {
+    /// How many items may be drawn.
     items: usize,
     draws: usize,
     proposal: Proposal,
+    /// The items that may be drawn, where they are not all.
+    trained: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,19 +42,26 @@ enum Proposal {
 impl Sampler {
     /// A sampler of `count` draws over the items counted in `counts` `(i)`.
     ///
-    /// Uniform draws do not repeat, so a catalogue with at most `count` items is drawn whole. Items that never
-    /// trained count as if they had once: an item that is never drawn would never be told apart from a good one.
+    /// Uniform draws do not repeat, so a catalogue with at most `count` items is drawn whole. Items without a training
+    /// event are never drawn: they are served without their row of the table, and what is known of them otherwise must
+    /// not be learned from as if nobody had wanted them.
     #[must_use]
     pub fn new(negatives: Negatives, count: usize, counts: &[u64]) -> Self {
-        let items = counts.len();
+        let cold = counts.contains(&0);
+        let trained = cold.then(|| (0..counts.len() as u32).filter(|&id| counts[id as usize] > 0).collect());
+        let items = trained.as_ref().map_or(counts.len(), Vec::len);
         match negatives {
-            Negatives::Uniform => Self { items, draws: count.min(items), proposal: Proposal::Uniform },
+            Negatives::Uniform => {
+                Self { items, draws: count.min(items), proposal: Proposal::Uniform, trained }
+            }
             Negatives::Popularity { alpha } => {
-                let weights: Vec<f64> = counts.iter().map(|&c| (c.max(1) as f64).powf(alpha)).collect();
+                let weight = |&count: &u64| if count == 0 { 0.0 } else { (count as f64).powf(alpha) };
+                let weights: Vec<f64> = counts.iter().map(weight).collect();
                 let total: f64 = weights.iter().sum();
                 let log_q = weights.iter().map(|weight| (weight / total).ln() as f32).collect();
                 let draws = if items == 0 { 0 } else { count };
-                Self { items, draws, proposal: Proposal::Weighted { table: Alias::new(&weights), log_q } }
+                let proposal = Proposal::Weighted { table: Alias::new(&weights), log_q };
+                Self { items, draws, proposal, trained: None }
             }
         }
     }
@@ -69,7 +79,10 @@ impl Sampler {
     #[must_use]
     pub fn log_q(&self, item: u32) -> f32 {
         match &self.proposal {
-            Proposal::Uniform => -(self.items as f64).ln() as f32,
+            Proposal::Uniform => match &self.trained {
+                Some(trained) if trained.binary_search(&item).is_err() => f32::NEG_INFINITY,
+                _ => -(self.items as f64).ln() as f32,
+            },
             Proposal::Weighted { log_q, .. } => log_q[item as usize],
         }
     }
@@ -88,7 +101,9 @@ impl Sampler {
                         drawn.insert(j as u32);
                     }
                 }
-                Draw { times: vec![1; drawn.len()], ids: drawn.into_iter().collect(), draws: self.draws }
+                let id = |drawn: u32| self.trained.as_ref().map_or(drawn, |trained| trained[drawn as usize]);
+                let ids: Vec<u32> = drawn.into_iter().map(id).collect();
+                Draw { times: vec![1; ids.len()], ids, draws: self.draws }
             }
             Proposal::Weighted { table, .. } => {
                 let mut all: Vec<u32> = (0..self.draws).map(|_| table.draw(&mut rng)).collect();
@@ -137,6 +152,13 @@ impl Alias {
                 small.push(rich);
             }
         }
+        // Rounding may leave an item without weight alone at its place.
+        let rich = (0..weights.len() as u32).find(|&j| weights[j as usize] > 0.0);
+        for (at, _) in weights.iter().enumerate().filter(|(_, weight)| **weight == 0.0) {
+            if let (true, Some(rich)) = (stay[at] > 0.0, rich) {
+                (stay[at], other[at]) = (0.0, rich);
+            }
+        }
         Self { stay, other }
     }
 
@@ -175,14 +197,29 @@ mod tests {
                 let q = f64::from(sampler.log_q(item as u32)).exp();
                 // Five standard deviations of the frequency in 200,000 draws.
                 let bound = 5.0 * (q * (1.0 - q) / 2e5).sqrt();
-                assert!((found - q).abs() < bound, "{negatives}, item {item}: {found} against {q}");
+                assert!((found - q).abs() <= bound, "{negatives}, item {item}: {found} against {q}");
             }
         }
     }
 
     #[test]
+    fn items_that_never_trained_are_never_drawn() {
+        let counts: Vec<u64> = (0..100).map(|item| if item % 3 == 0 { 0 } else { item }).collect();
+        for negatives in [Negatives::Uniform, Negatives::Popularity { alpha: 0.5 }] {
+            let sampler = Sampler::new(negatives, 500, &counts);
+            for step in 0..50 {
+                let draw = sampler.draw(1, step);
+                assert!(draw.ids.iter().all(|&id| counts[id as usize] > 0), "{negatives}");
+            }
+            assert_eq!(sampler.log_q(3), f32::NEG_INFINITY);
+        }
+        let whole = Sampler::new(Negatives::Uniform, 500, &counts).draw(1, 0).ids;
+        assert_eq!(whole.len(), 66);
+    }
+
+    #[test]
     fn probabilities_sum_to_one() {
-        let counts: Vec<u64> = (0..1000).map(|j| j * j % 97).collect();
+        let counts: Vec<u64> = (0..1000).map(|j| 1 + j * j % 97).collect();
         let sampler = Sampler::new(Negatives::Popularity { alpha: 0.75 }, 4, &counts);
         let total: f64 = (0..1000).map(|item| f64::from(sampler.log_q(item)).exp()).sum();
         assert!((total - 1.0).abs() < 1e-5, "{total}");

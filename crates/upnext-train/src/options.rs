@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use candle_core::Device;
+use upnext_data::ItemFeatures;
 
 /// How often a checkpoint is written between validations; after each validation one is written anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +29,13 @@ pub struct TrainOptions<'a> {
     /// The device that steps are computed on (see [`crate::device::Choice::open`]); none for the CPU's own path, the
     /// only one whose bits are promised. `Device::Cpu` runs the device path on the CPU: slow, for tests.
     pub device: Option<&'a Device>,
+    /// What items are like, for a model with a tower.
+    pub features: Option<&'a ItemFeatures>,
 }
 
 impl Default for TrainOptions<'_> {
     fn default() -> Self {
         let checkpoint_every = Every::Time(Duration::from_secs(60));
-        Self { resume: false, overwrite: false, stop: None, checkpoint_every, device: None }
+        Self { resume: false, overwrite: false, stop: None, checkpoint_every, device: None, features: None }
     }
 }

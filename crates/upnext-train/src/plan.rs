@@ -3,8 +3,13 @@
 
 use std::sync::Arc;
 
-use upnext_data::{Batch, ItemId};
+use candle_core::{Device, Tensor};
+use upnext_data::chance::{Key, Purpose};
+use upnext_data::{Batch, ItemFeatures, ItemId};
+use upnext_kernels::dropout::Mask;
+use upnext_model::{TowerConfig, tower};
 
+use crate::Result;
 use crate::config::{Correction, LossConfig, LossKind};
 use crate::correction::candidates;
 use crate::negatives::Sampler;
@@ -37,19 +42,35 @@ pub struct Plan {
     pub offsets: Vec<usize>,
     /// What the loss is computed against.
     pub scored: Scored,
+    /// What a tower adds to the leaves' rows, and which of them are hidden; in models that have one.
+    pub lifts: Option<Lifts>,
+}
+
+/// What becomes of a step's rows before anything reads them.
+#[derive(Clone, Debug)]
+pub struct Lifts {
+    /// `(u, f)` features of the input leaf's items, one a modality.
+    pub input_content: Vec<Tensor>,
+    /// `(u', f)` those of an output leaf of its own.
+    pub output_content: Option<Vec<Tensor>>,
+    /// `(u, 1)` 0 for items that are read without their collaborative row, 1 for the others.
+    pub input_kept: Option<Tensor>,
+    /// The same for the rows that are scored.
+    pub output_kept: Option<Tensor>,
 }
 
 /// Makes plans.
 #[derive(Clone, Debug)]
-pub struct Planner {
+pub struct Planner<'a> {
     seed: u64,
     tied: bool,
+    tower: Option<(&'a TowerConfig, &'a ItemFeatures)>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
     index: Index,
 }
 
-impl Planner {
+impl<'a> Planner<'a> {
     /// A planner over the items counted in `counts` `(i)`.
     #[must_use]
     pub fn new(loss: &LossConfig, tied: bool, counts: &[u64], seed: u64) -> Self {
@@ -59,7 +80,13 @@ impl Planner {
             }
             LossKind::FullSoftmax => None,
         };
-        Self { seed, tied, sampler, index: Index::new(counts.len()) }
+        Self { seed, tied, tower: None, sampler, index: Index::new(counts.len()) }
+    }
+
+    /// The same for a model with a tower over these features.
+    #[must_use]
+    pub fn with_tower(self, tower: &'a TowerConfig, features: &'a ItemFeatures) -> Self {
+        Self { tower: Some((tower, features)), ..self }
     }
 
     /// k: draws of a step; 0 for the full softmax.
@@ -70,17 +97,51 @@ impl Planner {
 
     /// The plan of a step.
     ///
+    /// # Errors
+    /// When there is no room for the features of its items.
+    ///
     /// # Panics
     /// When the batch holds an item that was not counted.
-    #[must_use]
-    pub fn plan(&mut self, step: u64, batch: Batch) -> Plan {
+    pub fn plan(&mut self, step: u64, batch: Batch) -> Result<Plan> {
+        let mut plan = self.without_lifts(step, batch);
+        plan.lifts = self.lifts(&plan)?;
+        Ok(plan)
+    }
+
+    /// What a tower makes of a plan's rows.
+    fn lifts(&self, plan: &Plan) -> Result<Option<Lifts>> {
+        let Some((tower, features)) = self.tower else { return Ok(None) };
+        let output_ids = match &plan.scored {
+            Scored::Sampled { ids: Some(ids), .. } => Some(ids),
+            _ => None,
+        };
+        let kept = |side: u64, rate: f32, ids: &[u32]| -> Result<Option<Tensor>> {
+            if rate <= 0.0 {
+                return Ok(None);
+            }
+            let key = Key { seed: self.seed, purpose: Purpose::Masking, step: plan.step, part: side };
+            let mask = Mask { key: key.hash(), rate };
+            let seen = |&id: &u32| if mask.scale(u64::from(id)) == 0.0 { 0.0_f32 } else { 1.0 };
+            let kept: Vec<f32> = ids.iter().map(seen).collect();
+            Ok(Some(Tensor::from_vec(kept, (ids.len(), 1), &Device::Cpu)?))
+        };
+        Ok(Some(Lifts {
+            input_content: tower::content(features, &plan.ids)?,
+            output_content: output_ids.map(|ids| tower::content(features, ids)).transpose()?,
+            input_kept: kept(0, tower.mask_input, &plan.ids)?,
+            output_kept: kept(1, tower.mask_output, output_ids.unwrap_or(&plan.ids))?,
+        }))
+    }
+
+    fn without_lifts(&mut self, step: u64, batch: Batch) -> Plan {
+        let lifts = None;
         let tokens: Vec<u32> = batch.tokens.iter().map(|&ItemId(id)| id).collect();
         let targets: Vec<u32> = batch.targets.iter().map(|&ItemId(id)| id).collect();
         let offsets = batch.offsets;
         let Some((sampler, correction)) = &self.sampler else {
             let ids = self.index.distinct(&[&tokens]);
             let token_rows = self.index.rows(&ids, &[&tokens]).concat();
-            return Plan { step, ids, token_rows, offsets, scored: Scored::All(targets) };
+            return Plan { step, ids, token_rows, offsets, scored: Scored::All(targets), lifts };
         };
         let draw = sampler.draw(self.seed, step);
         let candidates = |target_rows, negative_rows| {
@@ -91,7 +152,7 @@ impl Planner {
             let ids = self.index.distinct(&lists);
             let [token_rows, target_rows, negative_rows] = self.index.rows(&ids, &lists);
             let scored = Scored::Sampled { ids: None, candidates: candidates(target_rows, negative_rows) };
-            return Plan { step, ids, token_rows, offsets, scored };
+            return Plan { step, ids, token_rows, offsets, scored, lifts };
         }
         let ids = self.index.distinct(&[&tokens]);
         let token_rows = self.index.rows(&ids, &[&tokens]).concat();
@@ -99,7 +160,7 @@ impl Planner {
         let [target_rows, negative_rows] = self.index.rows(&scored_ids, &[&targets, &draw.ids]);
         let scored =
             Scored::Sampled { ids: Some(scored_ids), candidates: candidates(target_rows, negative_rows) };
-        Plan { step, ids, token_rows, offsets, scored }
+        Plan { step, ids, token_rows, offsets, scored, lifts }
     }
 }
 
@@ -158,11 +219,11 @@ mod tests {
         let loss = LossConfig { kind, count: 4, ..LossConfig::default() };
         let mut planner = Planner::new(&loss, tied, &[1; 12], 3);
         assert_eq!(
-            planner.plan(0, batch()).ids,
-            planner.clone().plan(0, batch()).ids,
+            planner.plan(0, batch()).unwrap().ids,
+            planner.clone().plan(0, batch()).unwrap().ids,
             "no place is left behind"
         );
-        planner.plan(1, batch())
+        planner.plan(1, batch()).unwrap()
     }
 
     #[test]

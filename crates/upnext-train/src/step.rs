@@ -8,13 +8,13 @@ use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 use upnext_kernels::rows::{gather, sum_squares};
 use upnext_model::ops::host::Host;
-use upnext_model::{Drop, Model, Table};
+use upnext_model::{Drop, Model, Table, tower};
 
 use crate::adam::{self, Adam, Moments};
 use crate::config::{LossKind, RunConfig, TableOptimizer, TrainConfig};
 use crate::full_softmax::{BLOCK_ITEMS, full_softmax};
 use crate::link::link;
-use crate::plan::{Plan, Scored};
+use crate::plan::{Lifts, Plan, Scored};
 use crate::sampled_softmax::run as sampled_softmax;
 use crate::{Error, Result};
 
@@ -92,8 +92,9 @@ impl Learner {
     fn step_by(&mut self, forward: Forward, plan: &Plan, lr: f64) -> Result<Outcome> {
         let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
         let leaf = gathered(self.model.input_table(), &plan.ids)?;
-        let states_nr = forward(&self.model, leaf.as_tensor(), &plan.token_rows, &plan.offsets, Some(drop))?;
-        let (loss, scored) = self.loss(plan, &leaf, &states_nr)?;
+        let (input, shared) = self.lifted(plan, &leaf)?;
+        let states_nr = forward(&self.model, &input, &plan.token_rows, &plan.offsets, Some(drop))?;
+        let (loss, scored) = self.loss(plan, &shared, &states_nr)?;
         let gradients = loss.backward()?;
         let loss = f64::from(loss.to_scalar::<f32>()?);
 
@@ -115,15 +116,41 @@ impl Learner {
         Ok(outcome)
     }
 
+    /// The input leaf's rows as the decoder reads them, and as they are scored where one leaf serves both.
+    fn lifted(&self, plan: &Plan, leaf: &Var) -> Result<(Tensor, Tensor)> {
+        let rows = leaf.as_tensor();
+        let Some(lifts) = &plan.lifts else { return Ok((rows.clone(), rows.clone())) };
+        // The towers speak once for both sides; each side hides rows of its own.
+        let semantic = tower::semantic(&self.model, &lifts.input_content)?;
+        let side = |kept: Option<&Tensor>| -> Result<Tensor> {
+            let rows = tower::masked(&self.model, rows, kept)?;
+            Ok(match &semantic {
+                Some(semantic) => (rows + semantic)?,
+                None => rows,
+            })
+        };
+        let input = side(lifts.input_kept.as_ref())?;
+        // With a table of its own the output side is lifted beside the loss.
+        let shared = match lifts.output_content {
+            Some(_) => input.clone(),
+            None => side(lifts.output_kept.as_ref())?,
+        };
+        Ok((input, shared))
+    }
+
     /// The loss, and the output leaf that it scored, if there is one.
-    fn loss(&mut self, plan: &Plan, input: &Var, states_nr: &Tensor) -> Result<(Tensor, Option<Leaf>)> {
+    fn loss(&mut self, plan: &Plan, shared: &Tensor, states_nr: &Tensor) -> Result<(Tensor, Option<Leaf>)> {
         match &plan.scored {
             Scored::Sampled { ids: None, candidates } => {
-                Ok((sampled_softmax(states_nr, input.as_tensor(), candidates.clone())?, None))
+                Ok((sampled_softmax(states_nr, shared, candidates.clone())?, None))
             }
             Scored::Sampled { ids: Some(ids), candidates } => {
                 let leaf = gathered(self.model.output_table(), ids)?;
-                let loss = sampled_softmax(states_nr, leaf.as_tensor(), candidates.clone())?;
+                let mut rows = leaf.as_tensor().clone();
+                if let Some(Lifts { output_content: Some(content), output_kept, .. }) = &plan.lifts {
+                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content)?;
+                }
+                let loss = sampled_softmax(states_nr, &rows, candidates.clone())?;
                 Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))
             }
             Scored::All(targets) => {

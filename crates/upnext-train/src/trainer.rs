@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use candle_core::DType;
-use upnext_data::{Batches, Prepared, popularity};
-use upnext_model::Model;
+use upnext_data::{Batches, ItemFeatures, Prepared, popularity};
+use upnext_model::{Model, tower};
 
 use crate::adam::Adam;
 use crate::checkpoint::{Checkpoints, Origin};
@@ -55,6 +55,7 @@ pub(crate) fn train_watched(
     events: &mut dyn FnMut(&Event),
     before: &mut dyn FnMut(u64, &mut Learner),
 ) -> Result<Summary> {
+    let config = &with_modalities(config, options)?;
     let products = match (config.train.precision, options.device) {
         (Precision::F32, _) => DType::F32,
         (Precision::Bf16, Some(_)) => DType::BF16,
@@ -62,19 +63,25 @@ pub(crate) fn train_watched(
     };
     let split = config.train.protocol.split(&data.histories)?;
     let items = data.catalog.len();
-    let need = memory::estimate(config, items, &split.train)?;
+    let training = split.training(&data.histories)?;
+    let need = memory::estimate(config, items, &training.train)?;
     memory::check(&need)?;
     let seed = config.train.seed;
-    let batches = Batches::new(&data.histories, &split.train, config.model.window, config.train.batch, seed)?;
-    let counts = popularity::counts(&data.histories, &split.train, items);
-    let planner = Planner::new(&config.loss, config.model.tied, &counts, seed);
+    let (histories, train) = (&training.histories, &training.train);
+    let batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?;
+    let counts = popularity::counts(histories, train, items);
+    let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed);
+    if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {
+        planner = planner.with_tower(tower, features);
+    }
     let steps_per_epoch = batches.epoch(0).len();
     let by_epochs = config.train.max_epochs.saturating_mul(steps_per_epoch as u64);
     let max_steps = config.train.max_steps.map_or(by_epochs, |most| most.min(by_epochs));
 
     let data_hash = data.manifest.data_hash();
     let run = RunFolder::open(out, config, &data_hash, options)?;
-    let origin = Origin { config: config.to_toml()?, data_hash };
+    let features = config.model.tower.as_ref().and(options.features).map(ItemFeatures::hash);
+    let origin = Origin { config: config.to_toml()?, data_hash, features };
     let mut checkpoints = Checkpoints::new(out, origin);
     let (learner, state) = start(config, items, &run, &mut checkpoints, events)?;
     let (log, damage) = Log::open(out, state.log_bytes)?;
@@ -87,6 +94,7 @@ pub(crate) fn train_watched(
         data,
         questions: &split.validation,
         counts: &counts,
+        features: options.features,
         log,
         clock: Clock::new(state.seconds, state.stepping),
         run,
@@ -125,6 +133,22 @@ pub(crate) fn train_watched(
         scope.spawn(move || feed(batches, feeder, from, until, &sender));
         trainer.run(plans, options, before)
     })
+}
+
+/// The configuration with the widths that the tower will read.
+fn with_modalities(config: &RunConfig, options: &TrainOptions<'_>) -> Result<RunConfig> {
+    let mut config = config.clone();
+    if let Some(tower) = &mut config.model.tower {
+        if options.device.is_some() {
+            return Err(Error::TowerOnDevice);
+        }
+        if let (true, Some(features)) = (tower.modalities.is_empty(), options.features) {
+            tower.modalities = features.modalities().map(|(name, width)| (name.to_owned(), width)).collect();
+        }
+    }
+    let items = options.features.map_or(0, ItemFeatures::items);
+    tower::check(&config.model, items, options.features)?;
+    Ok(config)
 }
 
 /// A learner and where its run stands: at the newest checkpoint that is whole, or at the start.

@@ -3,21 +3,23 @@
 use upnext_data::{Histories, Question};
 use upnext_eval::rank::Seen;
 use upnext_eval::{Metric, Metrics, ModelScorer, Options, evaluate};
+use upnext_model::tower::Finished;
 use upnext_model::{Model, Vectors};
 
 use crate::Result;
 use crate::summary::Best;
 
-/// Metrics of a model with seen items dropped, and their NDCG at 10. The item tables are borrowed, not copied.
+/// Metrics of a model with its item vectors as they would be served, seen items dropped, and their NDCG at 10.
 pub(crate) fn validate(
     model: &Model,
+    finished: &Finished<'_>,
     histories: &Histories,
     questions: &[Question],
 ) -> Result<(f64, Metrics)> {
     let network = model.network()?;
-    let output = (!model.config().tied).then(|| model.output_table().rows());
-    let vectors = Vectors::from_tables(model.input_table().rows(), output, model.config().rank)?;
-    let outcome = evaluate(&ModelScorer::new(&network, &vectors), histories, questions, Options::default())?;
+    let vectors = Vectors::from_tables(&finished.input, finished.output.as_deref(), model.config().rank)?;
+    let scorer = ModelScorer::new(&network, &vectors).without(&finished.ineligible);
+    let outcome = evaluate(&scorer, histories, questions, Options::default())?;
     Ok((outcome.mean(Metric::Ndcg(10), Seen::Dropped), outcome.metrics(Seen::Dropped)))
 }
 

@@ -6,7 +6,8 @@ use upnext_data::{BatchSize, Batches, Histories, Protocol, Question, popularity}
 
 use crate::world;
 
-const PROTOCOLS: [&str; 7] = ["loo", "last:1", "last:2", "last:5", "time:5,15", "time:5,15,all", "time:0,40"];
+const PROTOCOLS: [&str; 8] =
+    ["loo", "last:1", "last:2", "last:5", "time:5,15", "time:5,15,all", "time:0,40", "cold:0.2,1"];
 
 /// The events, as places among all, that these questions hold out.
 fn held_out(histories: &Histories, questions: &[Question]) -> BTreeSet<u32> {
@@ -22,7 +23,9 @@ fn no_held_out_event_is_in_a_training_window() {
             let (validation, test) =
                 (held_out(&histories, &split.validation), held_out(&histories, &split.test));
             assert!(validation.is_disjoint(&test), "{id}");
-            let batches = Batches::new(&histories, &split.train, 7, BatchSize::Users(4), number).unwrap();
+            let training = split.training(&histories).unwrap();
+            let batches =
+                Batches::new(&training.histories, &training.train, 7, BatchSize::Users(4), number).unwrap();
             for epoch in (0..3).map(|epoch| batches.epoch(epoch)) {
                 for batch in (0..epoch.len()).map(|index| epoch.batch(index)) {
                     for item in batch.tokens.iter().chain(&batch.targets) {
@@ -30,11 +33,12 @@ fn no_held_out_event_is_in_a_training_window() {
                             !validation.contains(&item.0) && !test.contains(&item.0),
                             "{id} event {item:?}"
                         );
+                        assert!(!split.is_cold(*item), "{id}: cold {item:?}");
                     }
                 }
             }
-            let counts = popularity::counts(&histories, &split.train, histories.events());
-            assert_eq!(counts.iter().sum::<u64>() as usize, split.train.iter().sum::<usize>());
+            let counts = popularity::counts(&training.histories, &training.train, histories.events());
+            assert_eq!(counts.iter().sum::<u64>() as usize, training.train.iter().sum::<usize>());
             assert!(validation.iter().chain(&test).all(|&event| counts[event as usize] == 0), "{id}");
         }
     }

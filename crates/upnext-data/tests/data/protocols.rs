@@ -2,7 +2,7 @@
 
 use upnext_data::{Error, Histories, ItemId, Protocol, Question, Split, UserId};
 
-use crate::world::chain;
+use crate::world::{self, chain};
 
 fn one(times: &[i64]) -> Histories {
     let items = (0..times.len() as u32).map(ItemId).collect();
@@ -13,7 +13,7 @@ fn one(times: &[i64]) -> Histories {
 type Answer<'a> = (usize, &'a [(usize, usize)], &'a [(usize, usize)]);
 
 fn check(id: &str, times: &[i64], (train, validation, test): Answer<'_>) {
-    let Split { train: found, validation: v, test: t, protocol } =
+    let Split { train: found, cold: _, validation: v, test: t, protocol } =
         id.parse::<Protocol>().unwrap().split(&one(times)).unwrap();
     let asked = |questions: &[(usize, usize)]| -> Vec<Question> {
         questions.iter().map(|&(start, targets)| Question { user: UserId(0), start, targets }).collect()
@@ -58,6 +58,33 @@ fn who_has_nothing_before_a_cut_is_not_asked_at_it() {
 }
 
 #[test]
+fn cold_items_are_cut_out_of_training_and_stay_in_what_is_asked() {
+    let histories = world::histories(3, 80, 25);
+    let items = histories.events();
+    let split = "cold:0.25,7".parse::<Protocol>().unwrap().split(&histories).unwrap();
+    let cold: Vec<bool> = (0..items as u32).map(|item| split.is_cold(ItemId(item))).collect();
+    let drawn = cold.iter().filter(|&&cold| cold).count();
+    assert!((items / 5..items * 3 / 10).contains(&drawn), "{drawn} of {items}");
+    assert!(!split.is_cold(ItemId(items as u32)), "an item that does not occur was not drawn");
+    let training = split.training(&histories).unwrap();
+    let (mut left, mut gone) = (0, 0);
+    for ((user, history), &train) in histories.iter().zip(&split.train) {
+        let kept: Vec<ItemId> =
+            history.items[..train].iter().copied().filter(|item| !cold[item.index()]).collect();
+        assert_eq!(training.histories.of(user).items, kept);
+        assert_eq!(training.train[user.index()], kept.len());
+        (left, gone) = (left + kept.len(), gone + train - kept.len());
+    }
+    assert!(left > 0 && gone > 0);
+    let loo = Protocol::LeaveOneOut.split(&histories).unwrap();
+    assert_eq!((&split.test, &split.validation), (&loo.test, &loo.validation), "the questions of loo");
+    let other = "cold:0.25,8".parse::<Protocol>().unwrap().split(&histories).unwrap();
+    assert_ne!(other.cold, split.cold);
+    let plain = loo.training(&histories).unwrap();
+    assert!(std::ptr::eq(plain.histories.as_ref(), &histories), "nothing is copied without need");
+}
+
+#[test]
 fn a_question_knows_its_input_and_what_is_held_out() {
     let histories = one(&[1, 2, 3, 4, 5]);
     let question = Question { user: UserId(0), start: 2, targets: 2 };
@@ -67,7 +94,7 @@ fn a_question_knows_its_input_and_what_is_held_out() {
 
 #[test]
 fn a_protocol_is_written_as_it_is_read() {
-    for id in ["loo", "last:10", "time:-5,7", "time:0,1,all"] {
+    for id in ["loo", "last:10", "time:-5,7", "time:0,1,all", "cold:0.1,3", "cold:0.000001,0"] {
         let protocol: Protocol = id.parse().unwrap();
         assert_eq!(protocol.to_string(), id);
         let json = serde_json::to_string(&protocol).unwrap();
@@ -84,10 +111,10 @@ fn a_misspelt_protocol_names_the_nearest_valid_form() {
         assert_eq!(chain(&error), format!("protocol {id:?}: the nearest valid form is {expected}"));
     };
     let time = "time:<validation>,<test>[,all] (Unix times)";
-    check("lo", "loo: there is no protocol \"lo\"; known are loo, time and last");
-    check("leave-one-out", "loo: there is no protocol \"leave-one-out\"; known are loo, time and last");
-    check("lats:5", "last:<n>: there is no protocol \"lats\"; known are loo, time and last");
-    check("", "loo: there is no protocol \"\"; known are loo, time and last");
+    check("lo", "loo: there is no protocol \"lo\"; known are loo, time, last and cold");
+    check("leave-one-out", "loo: there is no protocol \"leave-one-out\"; known are loo, time, last and cold");
+    check("lats:5", "last:<n>: there is no protocol \"lats\"; known are loo, time, last and cold");
+    check("", "loo: there is no protocol \"\"; known are loo, time, last and cold");
     check("loo:1", "loo: it does not take 1 parts after the colon");
     check("last", "last:<n>: it does not take 0 parts after the colon");
     check("time:5", &format!("{time}: it does not take 1 parts after the colon"));
@@ -97,6 +124,13 @@ fn a_misspelt_protocol_names_the_nearest_valid_form() {
     let number = "\"x\" is no whole number that fits: invalid digit found in string";
     check("last:x", &format!("last:<n>: {number}"));
     check("time:1,x", &format!("{time}: {number}"));
+    let cold = "cold:<fraction>,<seed>";
+    for wrong in ["0", "1", "-0.1", "NaN", "0.1234567"] {
+        let need = "is no fraction between 0 and 1 (both excluded, up to six digits after the point)";
+        check(&format!("cold:{wrong},1"), &format!("{cold}: {wrong:?} {need}"));
+    }
+    check("cold:0.1", &format!("{cold}: it does not take 1 parts after the colon"));
+    check("cold:0.1,x", &format!("{cold}: {number}"));
 }
 
 #[test]

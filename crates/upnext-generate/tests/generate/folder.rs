@@ -12,7 +12,7 @@ const ITEMS: usize = 120;
 fn a_generator_opened_from_a_folder_gives_the_lists_of_the_model_in_memory() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("model");
-    folder::save(&dir, &model(config(), ITEMS, 40.0), &catalog(ITEMS), &counts(ITEMS), &card(), false)
+    folder::save(&dir, &model(config(), ITEMS, 40.0), &catalog(ITEMS), &counts(ITEMS), None, &card(), false)
         .unwrap();
     let opened = Generator::open(&dir, Options::default()).unwrap();
     let requests: Vec<Request> = (0..12).map(|case| request(case, ITEMS)).collect();

@@ -45,7 +45,7 @@ pub(crate) fn card() -> Card {
 }
 
 pub(crate) fn served_of(config: ModelConfig, items: usize, scale: f32) -> Served {
-    Served::from_model(&model(config, items, scale), catalog(items), counts(items), &card()).unwrap()
+    Served::from_model(&model(config, items, scale), catalog(items), counts(items), None, &card()).unwrap()
 }
 
 pub(crate) fn served(items: usize) -> Served {

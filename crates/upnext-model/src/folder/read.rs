@@ -28,11 +28,12 @@ use crate::vectors::Vectors;
 pub fn open(dir: &Path) -> Result<Served> {
     let folder = Folder::open(dir)?;
     let catalog = folder.catalog()?;
-    let (vectors, counts) = folder.vectors()?;
-    let mut values = folder.model(|name| !name.starts_with("items.") || name == "items.project_in")?;
+    let Finishing { vectors, counts, ineligible } = folder.vectors()?;
+    let served = |name: &str| !name.starts_with("items.") && !name.starts_with("tower.");
+    let mut values = folder.model(|name| served(name) || name == "items.project_in")?;
     let network = Network::new(&folder.config, |name| take(&mut values, name))?;
     let Folder { config, generation, manifest, .. } = folder;
-    Ok(Served { config, network, vectors, catalog, counts, generation, manifest })
+    Ok(Served { config, network, vectors, catalog, counts, ineligible, generation, manifest })
 }
 
 /// Opens a model folder for further training.
@@ -59,6 +60,13 @@ pub fn open_model(dir: &Path) -> Result<Model> {
 
 fn take(values: &mut BTreeMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>> {
     values.remove(name).ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })
+}
+
+/// What `vectors.safetensors` holds.
+struct Finishing {
+    vectors: Vectors<'static>,
+    counts: Vec<u64>,
+    ineligible: Vec<u32>,
 }
 
 /// A folder whose text files have been read and agree.
@@ -107,27 +115,36 @@ impl Folder {
         Ok(catalog)
     }
 
-    /// The finished item vectors and the `(i)` training counts.
-    fn vectors(&self) -> Result<(Vectors<'static>, Vec<u64>)> {
+    /// The finished item vectors, the training counts, and who must not be recommended.
+    fn vectors(&self) -> Result<Finishing> {
         let (items, rank) = (self.manifest.items, self.config.rank);
-        let names: &[&str] =
-            if self.config.tied { &["counts", "input"] } else { &["counts", "input", "output"] };
+        let mut names = vec!["counts", "input"];
+        names.extend((!self.config.tied).then_some("output"));
+        let sides = names.len();
+        names.extend(self.config.tower.is_some().then_some("ineligible"));
         let (path, sealed) = listed(&self.dir, &self.manifest, VECTORS)?;
         let mut file = TensorFile::open_sealed(&path, sealed)?;
-        file.expect_names(names)?;
+        file.expect_names(&names)?;
         file.expect_shape("counts", &[items])?;
-        for side in &names[1..] {
+        for side in &names[1..sides] {
             file.expect_shape(side, &[items, rank])?;
         }
         let counts = file.u64("counts")?;
         let input = file.f32("input")?;
         let output = if self.config.tied { None } else { Some(file.f32("output")?) };
+        let ineligible = if self.config.tower.is_some() { file.u32("ineligible")? } else { Vec::new() };
         file.verify()?;
+        let known = ineligible.last().is_none_or(|&last| (last as usize) < items);
+        if !known || !ineligible.is_sorted_by(|a, b| a < b) {
+            let need = format!("must hold items below {items}, ascending, each once");
+            return Err(Error::Tensor { path, name: "ineligible".to_owned(), need });
+        }
         finite(&path, "input", &input)?;
         if let Some(output) = &output {
             finite(&path, "output", output)?;
         }
-        Ok((Vectors::packed(input, output.as_deref(), rank)?, counts))
+        let vectors = Vectors::packed(input, output.as_deref(), rank)?;
+        Ok(Finishing { vectors, counts, ineligible })
     }
 
     /// The tensors of `model.safetensors` whose names are `kept`; all of them are checked by name, shape and hash.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use upnext_data::Catalog;
 use upnext_data::sealed::{FileHash, Tensor, Values, write_bytes, write_folder, write_tensors};
+use upnext_data::{Catalog, ItemFeatures};
 
 use super::{
     CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, MANIFEST, MODEL, README, TEXT_LIMIT,
@@ -13,26 +13,34 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::tower::{Finished, finish};
 
-/// Writes a model folder: all of it, or nothing. `counts` `(i)` are the items' training events.
+/// Writes a model folder: all of it, or nothing. `counts` `(i)` are the items' training events; the features are those
+/// that the model's tower reads, if it has one.
 ///
 /// # Errors
-/// When `dir` exists and `overwrite` is false, sizes disagree, a value is not finite, or the disk refuses.
+/// When `dir` exists and `overwrite` is false, sizes disagree, the features are not the tower's, a value is not finite,
+/// or the disk refuses.
 pub fn save(
     dir: &Path,
     model: &Model,
     catalog: &Catalog,
     counts: &[u64],
+    features: Option<&ItemFeatures>,
     card: &Card,
     overwrite: bool,
 ) -> Result<()> {
     check_items(model.items(), catalog, counts)?;
     let values = values(&dir.join(MODEL), model)?;
+    let finished = finish(model, counts, features)?;
     let ours = |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST].contains(&name);
     write_folder(dir, overwrite, ours, |temp| {
         let mut files = BTreeMap::new();
         files.insert(MODEL.to_owned(), write_tensors(&temp.join(MODEL), &model_tensors(model, &values))?);
-        files.insert(VECTORS.to_owned(), write_tensors(&temp.join(VECTORS), &vector_tensors(model, counts))?);
+        files.insert(
+            VECTORS.to_owned(),
+            write_tensors(&temp.join(VECTORS), &vector_tensors(model, &finished, counts))?,
+        );
         files.insert(CATALOG.to_owned(), catalog.write(&temp.join(CATALOG))?);
         let config = ConfigFile {
             format: FORMAT,
@@ -96,14 +104,18 @@ fn model_tensors<'a>(model: &'a Model, values: &'a BTreeMap<String, Vec<f32>>) -
 }
 
 /// The finished item vectors and the training counts: with the decoder all that a server reads.
-fn vector_tensors<'a>(model: &'a Model, counts: &'a [u64]) -> Vec<Tensor<'a>> {
+fn vector_tensors<'a>(model: &Model, finished: &'a Finished<'_>, counts: &'a [u64]) -> Vec<Tensor<'a>> {
     let shape = [model.items(), model.config().rank];
     let mut tensors = vec![
-        Tensor::new("input", &shape, Values::F32(model.input_table().rows())),
+        Tensor::new("input", &shape, Values::F32(&finished.input)),
         Tensor::new("counts", &[counts.len()], Values::U64(counts)),
     ];
-    if let Some(output) = model.untied_table() {
-        tensors.push(Tensor::new("output", &shape, Values::F32(output.rows())));
+    if let Some(output) = &finished.output {
+        tensors.push(Tensor::new("output", &shape, Values::F32(output)));
+    }
+    if model.config().tower.is_some() {
+        let ineligible = &finished.ineligible;
+        tensors.push(Tensor::new("ineligible", &[ineligible.len()], Values::U32(ineligible)));
     }
     tensors
 }

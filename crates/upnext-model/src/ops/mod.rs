@@ -16,6 +16,7 @@
 
 pub mod attention;
 pub mod embed;
+pub mod gate;
 pub mod gather;
 pub mod host;
 mod layout;

@@ -30,7 +30,7 @@ pub(crate) fn files() -> &'static [(&'static str, Vec<u8>)] {
     SAVED.get_or_init(|| {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("model");
-        save(&dir, &model(&config(), ITEMS), &catalog(ITEMS), &counts(ITEMS), &card(), false).unwrap();
+        save(&dir, &model(&config(), ITEMS), &catalog(ITEMS), &counts(ITEMS), None, &card(), false).unwrap();
         FILES.iter().map(|&name| (name, fs::read(dir.join(name)).unwrap())).collect()
     })
 }

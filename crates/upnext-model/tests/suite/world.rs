@@ -42,7 +42,7 @@ pub(crate) fn catalog(items: usize) -> Catalog {
 }
 
 pub(crate) fn counts(items: usize) -> Vec<u64> {
-    (0..items as u64).map(|item| item * item).collect()
+    (0..items as u64).map(|item| 1 + item * item).collect()
 }
 
 pub(crate) fn card() -> Card {

@@ -34,7 +34,7 @@ fn both(config: &RunConfig, products: DType, steps: u64) -> ([Vec<Outcome>; 2], 
     let mut planner = Planner::new(&config.loss, config.model.tied, &[1; ITEMS], 1);
     let (mut own, mut found) = (Vec::new(), Vec::new());
     for step in 0..steps {
-        let plan = planner.plan(step, jagged(step));
+        let plan = planner.plan(step, jagged(step)).unwrap();
         own.push(host.step(&plan, 3e-3).unwrap());
         let laid = layer.lay(&plan).unwrap();
         let outcome = device.step(&laid, 3e-3).unwrap();
@@ -94,7 +94,7 @@ fn a_step_that_is_not_finite_changes_nothing_and_says_so_late() {
     let config = config("dropout = 0.0", "count = 50", "");
     let mut start = learner(&config);
     let mut planner = Planner::new(&config.loss, true, &[1; ITEMS], 1);
-    let plan = planner.plan(0, jagged(0));
+    let plan = planner.plan(0, jagged(0)).unwrap();
     let rank = start.model.config().rank;
     start.model.tables_mut().0.rows_mut()[plan.ids[3] as usize * rank] = f32::NAN;
     let mut device = DeviceLearner::new(&start, &Device::Cpu).unwrap();

@@ -30,7 +30,7 @@ fn batch() -> Batch {
     Batch { tokens, targets, offsets, times, users }
 }
 
-fn learner(config: &RunConfig) -> (Learner, Planner) {
+fn learner(config: &RunConfig) -> (Learner, Planner<'static>) {
     let model = Model::new(config.model.clone(), ITEMS, 1).unwrap();
     let adam = Adam::new(&model);
     let planner = Planner::new(&config.loss, config.model.tied, &[1; ITEMS], 1);
@@ -51,7 +51,7 @@ fn every_kind_of_step_overfits_a_batch() {
     ] {
         let config = config(text);
         let (mut learner, mut planner) = learner(&config);
-        let mut step = |step| learner.step(&planner.plan(step, batch()), 0.02).unwrap();
+        let mut step = |step| learner.step(&planner.plan(step, batch()).unwrap(), 0.02).unwrap();
         let first = step(0);
         let last = (1..200).map(&mut step).last().unwrap();
         assert!(first.finite && last.loss < 0.1 * first.loss, "{text}: {} to {}", first.loss, last.loss);
@@ -82,11 +82,11 @@ fn a_step_that_is_not_finite_changes_nothing() {
     ] {
         let config = config(text);
         let (mut learner, mut planner) = learner(&config);
-        assert!(learner.step(&planner.plan(0, batch()), 0.01).unwrap().finite);
+        assert!(learner.step(&planner.plan(0, batch()).unwrap(), 0.01).unwrap().finite);
         let row = batch().tokens[3].index() * 8;
         learner.model.tables_mut().0.rows_mut()[row + 2] = poison;
         let before = bits(&learner);
-        let outcome = learner.step(&planner.plan(1, batch()), 0.01).unwrap();
+        let outcome = learner.step(&planner.plan(1, batch()).unwrap(), 0.01).unwrap();
         assert!(!outcome.finite, "{text} {poison}: {outcome:?}");
         assert_eq!(bits(&learner), before, "{text} {poison}");
     }
@@ -97,7 +97,7 @@ fn every_parameter_and_every_read_row_moves() {
     let config = config("loss = { count = 20 }");
     let (mut learner, mut planner) = learner(&config);
     let before = bits(&learner);
-    let plan = planner.plan(0, batch());
+    let plan = planner.plan(0, batch()).unwrap();
     assert!(learner.step(&plan, 0.01).unwrap().finite);
     let after = bits(&learner);
     for item in 0..ITEMS {
@@ -115,7 +115,7 @@ fn clipping_bounds_the_step_by_the_whole_gradient() {
     let (config, free) = (config("train = { clip = 1e-3 }"), config("train = { clip = inf }"));
     let moments = |config: &RunConfig| {
         let (mut learner, mut planner) = learner(config);
-        let norm = learner.step(&planner.plan(0, batch()), 0.01).unwrap().gradient_norm;
+        let norm = learner.step(&planner.plan(0, batch()).unwrap(), 0.01).unwrap().gradient_norm;
         let adam = &learner.adam;
         let all = adam.parameters.values().map(|moments| &moments.first).chain([&adam.input.first]);
         let squares: f64 = all.flatten().map(|&m| f64::from(m).powi(2)).sum();
@@ -146,14 +146,134 @@ fn fused_and_composed_operations_give_the_same_losses_for_a_hundred_steps() {
             let mut planner = Planner::new(&config.loss, true, &[1; 200], 1);
             let mut first = None;
             for step in 0..100 {
-                let plan = planner.plan(step, jagged(step));
+                let plan = planner.plan(step, jagged(step)).unwrap();
                 let one = fused.step(&plan, 3e-3).unwrap().loss;
                 let other = composed.step_by(Model::forward_reference, &plan, 3e-3).unwrap().loss;
                 assert!((one - other).abs() < 1e-4 * other, "{text}: step {step}: {one} and {other}");
                 first.get_or_insert(one);
             }
-            let last = fused.step(&planner.plan(100, jagged(100)), 3e-3).unwrap().loss;
+            let last = fused.step(&planner.plan(100, jagged(100)).unwrap(), 3e-3).unwrap().loss;
             assert!(last < 0.9 * first.unwrap(), "{text}: nothing was learned: {first:?} to {last}");
         }
     }
+}
+
+/// Features of width 6: items of the same rest by 5 are alike.
+fn features(items: usize) -> upnext_data::ItemFeatures {
+    let keys: upnext_data::Strings = (0..items).map(|item| format!("i{item:03}")).collect();
+    let catalog = upnext_data::Catalog::new(keys.clone(), vec![]).unwrap();
+    let value = |at: usize| (((at / 6) % 5 * 6 + at % 6) as f32 * 1.7).sin();
+    let values: Vec<f32> = (0..items * 6).map(value).collect();
+    let text =
+        upnext_data::Modality { name: "text".into(), width: 6, items: (0..items as u32).collect(), values };
+    let file = upnext_data::FeatureFile { keys, encoder: String::new(), modalities: vec![text] };
+    upnext_data::ItemFeatures::of(&catalog, &[file]).unwrap().0
+}
+
+fn with_tower(masks: &str, rest: &str) -> RunConfig {
+    config(&format!(
+        "model = {{ tower = {{ hidden = 7, {masks}, modalities = [[\"text\", 6]] }}{rest} }}\nloss = {{ count = 20 }}"
+    ))
+}
+
+#[test]
+fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
+    let features = features(ITEMS);
+    for rest in ["", ", tied = false"] {
+        let config = with_tower("mask_input = 0.3, mask_output = 0.3", rest);
+        let (mut learner, planner) = learner(&config);
+        let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+        let before = bits(&learner);
+        let mut step = |step| learner.step(&planner.plan(step, batch()).unwrap(), 0.02).unwrap();
+        let first = step(0);
+        let last = (1..200).map(&mut step).last().unwrap();
+        assert!(last.loss < 0.5 * first.loss, "{rest}: {} to {}", first.loss, last.loss);
+        let names: Vec<&str> = learner.model.parameters().iter().map(|(name, _)| name).collect();
+        assert!(names.contains(&"tower.text.down") && names.contains(&tower::OUT_OF_VOCABULARY));
+        for (at, (before, after)) in before.iter().zip(bits(&learner)).enumerate() {
+            assert_ne!(*before, after, "array {at}");
+        }
+    }
+}
+
+#[test]
+fn masks_are_drawn_by_item_side_and_step() {
+    let features = features(ITEMS);
+    let config = with_tower("mask_input = 0.5, mask_output = 0.5", "");
+    let (_, planner) = learner(&config);
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+    let mut masks = |step| {
+        let plan = planner.plan(step, batch()).unwrap();
+        let lifts = plan.lifts.unwrap();
+        let of = |kept: Option<Tensor>| kept.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        [of(lifts.input_kept), of(lifts.output_kept)]
+    };
+    let [input, output] = masks(3);
+    assert_eq!([input.clone(), output.clone()], masks(3));
+    assert_ne!(input, output);
+    assert_ne!(input, masks(4)[0]);
+    assert!(input.contains(&0.0) && input.contains(&1.0));
+}
+
+#[test]
+fn what_is_served_is_what_a_step_without_masks_reads() {
+    let features = features(ITEMS);
+    let config = with_tower("mask_input = 0.3", "");
+    let (learner, _) = learner(&config);
+    let ids: Vec<u32> = (0..ITEMS as u32).collect();
+    let leaf = gathered(learner.model.input_table(), &ids).unwrap();
+    let content = tower::content(&features, &ids).unwrap();
+    let lifted = tower::lift(&learner.model, leaf.as_tensor(), None, &content).unwrap();
+    let mut counts = vec![1; ITEMS];
+    let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
+    let lifted = lifted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(served.input.iter().zip(&lifted).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert_eq!((served.cold, served.ineligible.len()), (0, 0));
+    // A cold item has the stand-in's row and its own features; the others keep every bit.
+    counts[4] = 0;
+    let cold = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
+    let hidden: Vec<f32> = (0..ITEMS).map(|item| if item == 4 { 0.0 } else { 1.0 }).collect();
+    let kept = Tensor::from_vec(hidden, (ITEMS, 1), &Device::Cpu).unwrap();
+    let masked = tower::lift(&learner.model, leaf.as_tensor(), Some(&kept), &content).unwrap();
+    let masked = masked.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (at, (found, expected)) in cold.input.iter().zip(&masked).enumerate() {
+        assert!((found - expected).abs() < 1e-6, "{at}");
+        assert!(at / 8 == 4 || *found == served.input[at], "item {} moved", at / 8);
+    }
+    assert_eq!(cold.cold, 1);
+}
+
+/// With the collaborative rows of true next items hidden and of negatives shown, the out-of-vocabulary row alone tells
+/// which candidate is the answer. With the product's masking, which hides both alike, it tells nothing.
+#[test]
+fn masking_does_not_give_the_answer_away() {
+    let features = features(ITEMS);
+    let config = with_tower("mask_input = 0.0, mask_output = 0.5", "");
+    let (_, planner) = learner(&config);
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+    let mut probe = |positives_only: bool| -> f64 {
+        // How much more often a true next item is hidden than a negative.
+        let (mut hidden, mut all) = ([0.0, 0.0], [0.0, 0.0]);
+        for step in 0..200 {
+            let plan = planner.plan(step, batch()).unwrap();
+            let Scored::Sampled { candidates, .. } = &plan.scored else { panic!("a sampled loss") };
+            let kept = plan.lifts.as_ref().unwrap().output_kept.as_ref().unwrap();
+            let mut kept = kept.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            if positives_only {
+                for (row, kept) in kept.iter_mut().enumerate() {
+                    *kept = if candidates.targets.contains(&(row as u32)) { *kept } else { 1.0 };
+                }
+            }
+            for (side, rows) in [&candidates.targets, &candidates.negatives].into_iter().enumerate() {
+                for &row in rows.iter().filter(|row| side == 0 || !candidates.targets.contains(row)) {
+                    hidden[side] += 1.0 - f64::from(kept[row as usize]);
+                    all[side] += 1.0;
+                }
+            }
+        }
+        hidden[0] / all[0] - hidden[1] / all[1]
+    };
+    assert!(probe(true) > 0.4, "hiding positives alone is a leak");
+    let found = probe(false);
+    assert!(found.abs() < 0.05, "{found}");
 }

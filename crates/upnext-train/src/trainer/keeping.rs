@@ -1,6 +1,7 @@
 //! What a run keeps: the best model, checkpoints, the summary.
 
 use serde_json::json;
+use upnext_model::tower::finish;
 use upnext_model::{Card, Trained, folder};
 
 use super::looping::Trainer;
@@ -16,8 +17,10 @@ impl Trainer<'_> {
             return self.save(serde_json::Value::Null);
         }
         let begun = self.clock.seconds();
+        let finished = finish(&self.learner.model, self.counts, self.features)?;
         let (ndcg_10, metrics) =
-            validate::validate(&self.learner.model, &self.data.histories, self.questions)?;
+            validate::validate(&self.learner.model, &finished, &self.data.histories, self.questions)?;
+        drop(finished);
         let found = validate::best(step, epoch, &metrics)?;
         let best = self.state.best.as_ref().is_none_or(|best| ndcg_10 > best.ndcg_10());
         self.state.stale = if best { 0 } else { self.state.stale + 1 };
@@ -49,6 +52,7 @@ impl Trainer<'_> {
             &self.learner.model,
             &self.data.catalog,
             self.counts,
+            self.features,
             &card,
             true,
         )?)

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use serde_json::json;
-use upnext_data::{Prepared, Question};
+use upnext_data::{ItemFeatures, Prepared, Question};
 
 use super::stepping::Issued;
 use crate::checkpoint::Checkpoints;
@@ -25,6 +25,7 @@ pub(super) struct Trainer<'a> {
     pub(super) data: &'a Prepared,
     pub(super) questions: &'a [Question],
     pub(super) counts: &'a [u64],
+    pub(super) features: Option<&'a ItemFeatures>,
     pub(super) run: RunFolder,
     pub(super) checkpoints: Checkpoints,
     pub(super) log: Log,
@@ -62,7 +63,7 @@ impl Trainer<'_> {
     /// Steps until the plans, the patience or somebody's end it.
     pub(super) fn run(
         &mut self,
-        plans: Receiver<Fed>,
+        plans: Receiver<Result<Fed>>,
         options: &TrainOptions<'_>,
         before: &mut dyn FnMut(u64, &mut Learner),
     ) -> Result<Summary> {
@@ -73,7 +74,7 @@ impl Trainer<'_> {
                 return self.interrupt();
             }
             before(self.state.step, &mut self.learner);
-            self.step(fed)?;
+            self.step(fed?)?;
             if !self.turning(options.checkpoint_every) {
                 continue;
             }

@@ -32,7 +32,7 @@ impl Trainer<'_> {
         let lr = learning_rate(&self.config.train, self.ahead().0, self.max_steps);
         self.clock.begin();
         let outcome = match (&mut self.device, fed.laid) {
-            (Some(device), Some(laid)) => device.step(&laid?, lr)?,
+            (Some(device), Some(laid)) => device.step(&laid, lr)?,
             _ => Some(self.learner.step(&fed.plan, lr)?),
         };
         self.in_flight.push_back(Issued { lr, tokens: fed.plan.token_rows.len(), next: fed.next });

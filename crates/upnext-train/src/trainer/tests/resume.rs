@@ -121,7 +121,8 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 fn every_flipped_byte_of_a_manifest_is_noticed() {
     let (config, data) = (config(&[("train.max_steps", "2")]), data(1));
     let done = run(&config, &data);
-    let origin = Origin { config: config.to_toml().unwrap(), data_hash: data.manifest.data_hash() };
+    let origin =
+        Origin { config: config.to_toml().unwrap(), data_hash: data.manifest.data_hash(), features: None };
     let checkpoints = Checkpoints::new(&done.dir, origin);
     let mut learner = fresh(&config, ITEMS as usize).unwrap();
     let mut restore = || checkpoints.restore(2, &mut learner.model, &mut learner.adam).is_ok();
