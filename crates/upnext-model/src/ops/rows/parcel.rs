@@ -54,7 +54,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Packs the gather of `ids` out of `rows` rows; ids of [`PADDING`] read zeros and give no gradient.
+    /// Packs the gather of `ids` out of `rows` rows; ids of [`PADDING`](super::PADDING) read zeros and give no gradient.
     ///
     /// # Errors
     /// When another id is not below `rows`.
