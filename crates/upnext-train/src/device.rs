@@ -1,7 +1,7 @@
 //! Training on a device: a GPU, or the CPU in its place, as tests have it.
 //!
 //! A step never waits for the host. What depends on ids is sorted on the thread that makes batches and sent ahead
-//! ([`lay`]); loss, clipping and the decision whether to update stay on the device ([`learner`]); the host reads a step's
+//! (`lay`); loss, clipping and the decision whether to update stay on the device (`learner`); the host reads a step's
 //! numbers while the next one runs. Tables, parameters and moments live on the device and come back for validations and
 //! checkpoints, which are the CPU's.
 //!
