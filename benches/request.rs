@@ -108,13 +108,7 @@ fn values(count: usize) -> Vec<f32> {
 /// A turn answers `repeats` calls of `histories` requests each.
 fn request(histories: usize, repeats: usize) -> Result<(), Box<dyn Error>> {
     let keys: Strings = (0..ITEMS).map(|item| format!("i{item:06}")).collect();
-    let card = Card {
-        protocol: "loo".into(),
-        data_hash: String::new(),
-        metrics: Default::default(),
-        trained: Default::default(),
-        run: Default::default(),
-    };
+    let card = Card { protocol: "loo".into(), ..Card::default() };
     let served = Served::from_model(&model()?, Catalog::new(keys, Vec::new())?, vec![1; ITEMS], None, &card)?;
     let threads = if histories == 1 { Threads::Caller } else { Threads::Pool(0) };
     let generator = Generator::from_parts(served, Options { threads, ..Options::default() })?;

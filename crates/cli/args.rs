@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 use upnext_train::device::Choice;
 
@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Write next-item lists.
     Generate(GenerateArgs),
+    /// Add new items to a model without training, from what they are like.
+    Extend(ExtendArgs),
+    /// Say which items are like an item, by their vectors.
+    Similar(SimilarArgs),
+    /// Write item or user vectors for other applications.
+    Export(ExportArgs),
     /// Say what a file or folder is, and what is in it: logs, prepared data, models, runs, lists.
     Inspect(InspectArgs),
     /// Say what this machine and this build can do, and what is missing.
@@ -158,6 +164,12 @@ pub(crate) struct TrainArgs {
     /// Compute steps on auto, cpu, cuda, cuda:N, metal or metal:N; auto takes a GPU that the build is made for, else the CPU.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: Choice,
+    /// Feature file (of upnext encode) for a model with a [model.tower]; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) features: Vec<PathBuf>,
+    /// Go on from this model, on data that may be newer and have more items; see also train.replay.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
     /// Go on from the newest valid checkpoint of an interrupted run.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
@@ -252,6 +264,76 @@ pub(crate) struct GenerateArgs {
 pub(crate) enum MethodName {
     TopK,
     Beam,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtendArgs {
+    /// Model folder with a semantic tower.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Item file, as prepare --items reads it; items that the model knows already stay as they are.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) items: PathBuf,
+    /// Column of the item file that holds the key [default: by its name: item_id, movieId, …].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) item: Option<String>,
+    /// Feature file of these items; may be repeated [default: the items are encoded as those of the training were].
+    #[arg(long, value_name = "FILE", conflicts_with = "encoder")]
+    pub(crate) features: Vec<PathBuf>,
+    /// Folder of the text encoder that the model's features were made with, if one was.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
+    /// Model folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing model folder.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimilarArgs {
+    /// Model folder (a run's `model/`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Key of the item.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) item: String,
+    /// Items to name.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) length: u32,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["items", "users"]).required(true))]
+pub(crate) struct ExportArgs {
+    /// Model folder (a run's `model/`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Write the items' output vectors, which states are scored against.
+    #[arg(long)]
+    pub(crate) items: bool,
+    /// Write the users' states after their histories; the product with an item's vector is the item's score.
+    #[arg(long, requires = "data")]
+    pub(crate) users: bool,
+    /// Prepared folder whose histories are read for --users.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// With --items: write the vectors that the decoder reads instead, where a model has a table of its own for each side.
+    #[arg(long, requires = "items")]
+    pub(crate) input: bool,
+    /// File to write: .parquet, or .npy with the keys in NAME.keys.txt beside it. An existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -60,6 +60,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NoDevice { .. }
                     | Error::NoBf16
                     | Error::TowerOnDevice
+                    | Error::From(_)
             )
         })
         || data.is_some()

@@ -7,6 +7,8 @@ mod args;
 mod demo;
 mod doctor;
 mod evaluate;
+mod export;
+mod extend;
 mod failure;
 mod generate;
 mod inspect;
@@ -15,6 +17,7 @@ mod open;
 mod prepare;
 mod say;
 mod shown;
+mod similar;
 mod train;
 
 use std::process::ExitCode;
@@ -62,6 +65,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Extend(args) => extend::run(args),
+        Command::Similar(args) => similar::run(args),
+        Command::Export(args) => export::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),
     }

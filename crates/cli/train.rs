@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use upnext_data::Prepared;
+use upnext_model::folder::open_trained;
 use upnext_train::{Ended, RunConfig, Summary, TrainOptions};
 
 use crate::args::TrainArgs;
@@ -32,8 +33,33 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let data = open::prepared(&args.data)?;
     let device = args.device.open()?;
     let device = device.as_ref();
-    let options =
-        TrainOptions { device, resume: args.resume, overwrite: args.overwrite, ..TrainOptions::default() };
+    let from = match &args.from {
+        Some(dir) => {
+            open::check_model(dir)?;
+            Some(open_trained(dir).with_context(|| format!("opening model folder {}", dir.display()))?)
+        }
+        None => None,
+    };
+    let features = match args.features.is_empty() {
+        true => None,
+        false => {
+            let earlier = from.as_ref().map(|earlier| &earlier.manifest);
+            Some(open::features(&args.features, &data.catalog, earlier)?)
+        }
+    };
+    if features.is_some() && config.model.tower.is_none() {
+        let what = "--features is for a model with a tower: add a [model.tower] table to the config, or --set \
+                    model.tower.mask_input=0.1";
+        return Err(BadInput(what.into()).into());
+    }
+    let options = TrainOptions {
+        device,
+        resume: args.resume,
+        overwrite: args.overwrite,
+        features: features.as_ref(),
+        from: from.as_ref(),
+        ..TrainOptions::default()
+    };
     interrupt::catch("stopping after this step; once more to stop at once")?;
     let summary =
         train(&config, &data, &args.out, TrainOptions { stop: Some(interrupt::flag()), ..options })?;

@@ -72,13 +72,8 @@ fn the_best_items_of_a_device_are_the_generators() {
         ..ModelConfig::default()
     };
     let model = Model::new(config.clone(), items, 3).unwrap();
-    let card = Card {
-        run: serde_json::json!({}),
-        protocol: "loo".to_owned(),
-        data_hash: data.manifest.data_hash(),
-        metrics: serde_json::Value::Null,
-        trained: Trained { steps: 0, tokens: 0 },
-    };
+    let card =
+        Card { protocol: "loo".to_owned(), data_hash: data.manifest.data_hash(), ..Card::default() };
     let path = keep.path().join("model");
     folder::save(&path, &model, &data.catalog, &vec![1; items], None, &card, false).unwrap();
 

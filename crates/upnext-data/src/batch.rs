@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::chance::{Key, Purpose, below, shuffle};
+use crate::chance::{Key, Purpose, below, shuffle, unit};
 use crate::{Error, Histories, ItemId, Result, UserId};
 
 /// Training windows one after the other, unpadded: window j owns the tokens `offsets[j]..offsets[j + 1]`.
@@ -41,6 +41,8 @@ pub struct Batches<'a> {
     window: usize,
     size: BatchSize,
     seed: u64,
+    /// Users of whom only a share trains each epoch, and the share.
+    replayed: Option<(Vec<bool>, f64)>,
 }
 
 impl<'a> Batches<'a> {
@@ -78,7 +80,30 @@ impl<'a> Batches<'a> {
         if train.iter().all(|&events| events < 2) {
             return Err(Error::NoPairs);
         }
-        Ok(Self { histories, train: train.to_vec(), window, size, seed })
+        Ok(Self { histories, train: train.to_vec(), window, size, seed, replayed: None })
+    }
+
+    /// The same, but of the users marked `old` only about `share` train in an epoch, drawn anew for each.
+    ///
+    /// # Errors
+    /// When `old` does not match the histories, or nobody else has two training events.
+    pub fn replaying(self, old: Vec<bool>, share: f64) -> Result<Self> {
+        if old.len() != self.train.len() {
+            let (expected, found) = (self.train.len(), old.len());
+            return Err(Error::Entries { what: "the list of old users".into(), expected, found });
+        }
+        if old.iter().zip(&self.train).all(|(&old, &events)| old || events < 2) {
+            return Err(Error::NoPairs);
+        }
+        Ok(Self { replayed: Some((old, share)), ..self })
+    }
+
+    /// Whether a user's history trains in an epoch.
+    fn trains(&self, epoch: u64, user: usize) -> bool {
+        self.replayed.as_ref().is_none_or(|(old, share)| {
+            let key = Key { seed: self.seed, purpose: Purpose::Replay, step: epoch, part: user as u64 };
+            !old[user] || unit(&mut key.rng()) < *share
+        })
     }
 
     /// How many (token, target) pairs an epoch has.
@@ -91,7 +116,7 @@ impl<'a> Batches<'a> {
     #[must_use]
     pub fn epoch(&self, epoch: u64) -> Epoch<'a> {
         let mut pieces = Vec::new();
-        for (user, &events) in self.train.iter().enumerate() {
+        for (user, &events) in self.train.iter().enumerate().filter(|&(user, _)| self.trains(epoch, user)) {
             let (user, first) = (user as u32, self.histories.offsets()[user] as usize);
             self.cut(epoch, user, events.saturating_sub(1), |pairs| {
                 let (start, len) = (first + pairs.start, pairs.len() as u32);

@@ -31,6 +31,8 @@ pub enum Purpose {
     World = 9,
     /// Which items a cold protocol holds out.
     Cold = 10,
+    /// Which old histories train again.
+    Replay = 11,
 }
 
 /// Names one draw.

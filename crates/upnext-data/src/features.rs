@@ -59,6 +59,7 @@ pub struct Coverage {
 struct Part {
     name: String,
     width: usize,
+    encoder: String,
     /// `(i)` the row of each item, or `NONE`.
     rows: Vec<u32>,
     /// `(n, f)`, each row of length 1 or 0.
@@ -220,6 +221,7 @@ impl ItemFeatures {
                 let empty = Part {
                     name: modality.name.clone(),
                     width: modality.width,
+                    encoder: file.encoder.clone(),
                     rows: vec![NONE; items],
                     values: Vec::new(),
                 };
@@ -263,6 +265,12 @@ impl ItemFeatures {
     /// Names and widths of the modalities, in byte order of the names.
     pub fn modalities(&self) -> impl Iterator<Item = (&str, usize)> {
         self.parts.iter().map(|part| (part.name.as_str(), part.width))
+    }
+
+    /// What made each modality, by its name; of several files that have it, the first one's.
+    #[must_use]
+    pub fn encoders(&self) -> BTreeMap<String, String> {
+        self.parts.iter().map(|part| (part.name.clone(), part.encoder.clone())).collect()
     }
 
     /// blake3 of all of it.

@@ -63,6 +63,12 @@ pub enum RequestError {
         /// T: positions that the model sees.
         window: usize,
     },
+    /// An item was asked for that the model does not know.
+    #[error("the model knows no item {0:?}")]
+    Unknown(String),
+    /// A state was asked for after a history of which the model knows nothing.
+    #[error("no event of the history is of an item that the model knows, so there is no state after it")]
+    NothingKnown,
     /// The network's scores overflowed or are not numbers.
     #[error("the model's scores for this history are not finite: its weights are too large to serve")]
     NotFinite,

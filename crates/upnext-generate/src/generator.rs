@@ -4,12 +4,13 @@ use std::path::Path;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use upnext_data::Catalog;
-use upnext_model::{ModelConfig, Served};
+use upnext_data::{Catalog, ItemId};
+use upnext_model::{ModelConfig, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
-use crate::score::{Answer, Engine, Place};
+use crate::score::{Answer, Engine, Place, network};
+use crate::similar::similar;
 use crate::{
     Error, Exactness, ItemMap, Options, Request, RequestError, ScoredItem, Slate, Threads, beam, topk,
 };
@@ -97,6 +98,65 @@ impl Generator {
         }
     }
 
+    /// The item vectors of the model: rows for retrieval elsewhere.
+    #[must_use]
+    pub fn vectors(&self) -> &Vectors<'static> {
+        &self.served.vectors
+    }
+
+    /// The `k` items most similar to an item, by the cosine of the vectors that lists are scored with, best first, ties by
+    /// id. Items that no list may show are left out.
+    ///
+    /// # Errors
+    /// [`RequestError::Unknown`] when the catalog has no such key.
+    pub fn similar(&self, key: &str, k: usize) -> Result<Vec<ScoredItem>, RequestError> {
+        let item = self.catalog().find(key).ok_or_else(|| RequestError::Unknown(key.to_owned()))?;
+        let find = || similar(&self.served.vectors, item, k, &self.served.ineligible, self.pool.is_some());
+        let found = match &self.pool {
+            Some(pool) => pool.install(find),
+            None => find(),
+        };
+        let scored = |(item, cosine): (ItemId, f32)| ScoredItem {
+            item,
+            key: self.catalog().key(item).to_owned(),
+            score: f64::from(cosine),
+        };
+        Ok(found.map_err(network)?.into_iter().map(scored).collect())
+    }
+
+    /// The states `(r)` after the histories of requests: user vectors, whose product with an item's output vector is the
+    /// item's score. One result a request and in order; only the history and the method's reserve matter.
+    ///
+    /// # Errors
+    /// Each request fails alone; [`RequestError::NothingKnown`] when no event of its history is known.
+    pub fn states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
+        let answer = || requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk_states(chunk)).collect();
+        match &self.pool {
+            Some(pool) => pool.install(answer),
+            None => answer(),
+        }
+    }
+
+    fn chunk_states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
+        let plan = |request| {
+            let plan = Plan::new(request, &self.served)?;
+            if plan.prompt.is_empty() { Err(RequestError::NothingKnown) } else { Ok(plan) }
+        };
+        let plans: Vec<Result<Plan, RequestError>> = requests.iter().map(plan).collect();
+        let prompts: Vec<&[ItemId]> = plans.iter().flatten().map(|plan| plan.prompt.as_slice()).collect();
+        let states = match self.engine().prefill(&prompts, None) {
+            Ok(states) => states,
+            Err(error) => return plans.into_iter().map(|plan| plan.and(Err(error.clone()))).collect(),
+        };
+        let mut rows = states.chunks_exact(self.served.vectors.rank());
+        plans.into_iter().map(|plan| plan.map(|_| rows.next().unwrap_or_default().to_vec())).collect()
+    }
+
+    fn engine(&self) -> Engine<'_> {
+        let Served { network, vectors, .. } = &self.served;
+        Engine { network, vectors, parallel: self.pool.is_some() }
+    }
+
     fn in_chunks(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
         requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk(chunk)).collect()
     }
@@ -108,11 +168,7 @@ impl Generator {
         } else {
             requests.iter().map(plan).collect()
         };
-        let engine = Engine {
-            network: &self.served.network,
-            vectors: &self.served.vectors,
-            parallel: self.pool.is_some(),
-        };
+        let engine = self.engine();
         let mut answers: Vec<Answer> = plans.iter().map(|plan| self.without_network(plan)).collect();
         let work = |grows: bool| -> Vec<(usize, &Plan)> {
             let good =

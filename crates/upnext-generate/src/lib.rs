@@ -35,6 +35,7 @@ mod options;
 mod plan;
 mod request;
 mod score;
+mod similar;
 mod slate;
 mod topk;
 

@@ -82,6 +82,6 @@ fn normalised(ranked: &Ranked) -> Answer {
         .collect())
 }
 
-fn network(source: upnext_model::Error) -> RequestError {
+pub(crate) fn network(source: upnext_model::Error) -> RequestError {
     RequestError::Network(Arc::new(source))
 }

@@ -93,21 +93,36 @@ pub struct TowerConfig {
     pub mask_output: f32,
     /// Items with fewer training events are served without their collaborative row.
     pub cold_below: u64,
+    /// Above 0, a row of an item with c training events counts c / (c + gate), in training and in serving, and what
+    /// stands in for it the rest: a gate by count, to compare with masking. 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gate: f32,
     /// Names and widths of the modalities, in byte order of the names; filled in from the features when training starts.
     pub modalities: Vec<(String, usize)>,
 }
 
 impl Default for TowerConfig {
     fn default() -> Self {
-        Self { hidden: 128, mask_input: 0.1, mask_output: 0.1, cold_below: 1, modalities: Vec::new() }
+        Self { hidden: 128, mask_input: 0.1, mask_output: 0.1, cold_below: 1, gate: 0.0, modalities: Vec::new() }
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
 impl TowerConfig {
-    /// Whether rows are ever hidden in training, so that what stands in for them is trained.
+    /// Whether rows are ever hidden in training, wholly or in part, so that what stands in for them is trained.
     #[must_use]
-    pub fn masks(&self) -> bool {
-        self.mask_input > 0.0 || self.mask_output > 0.0
+    pub fn trains_stand_in(&self) -> bool {
+        self.mask_input > 0.0 || self.mask_output > 0.0 || self.gate > 0.0
+    }
+
+    /// How much of its row counts for an item with so many training events; none where all of it does.
+    #[must_use]
+    pub fn share(&self, count: u64) -> Option<f32> {
+        (self.gate > 0.0).then(|| count as f32 / (count as f32 + self.gate))
     }
 
     fn validate(&self) -> Result<()> {
@@ -118,6 +133,9 @@ impl TowerConfig {
             if !(0.0..1.0).contains(&rate) {
                 return Err(refused(key, &rate, "must lie in [0, 1)".to_owned()));
             }
+        }
+        if !(0.0..f32::INFINITY).contains(&self.gate) {
+            return Err(refused("model.tower.gate", &self.gate, "must be a number from 0 up".to_owned()));
         }
         if self.cold_below == 0 {
             return Err(refused("model.tower.cold_below", &0, "must be at least 1".to_owned()));
@@ -359,6 +377,7 @@ mod tests {
             (r#"{"tower": {"cold_below": 0}}"#, "model.tower.cold_below"),
             (r#"{"tower": {"modalities": [["b", 2], ["a", 2]]}}"#, "ascending"),
             (r#"{"tower": {"modalities": [["a/b", 2]]}}"#, "letters"),
+            (r#"{"tower": {"gate": -1.0}}"#, "model.tower.gate"),
             (r#"{"tower": {"depth": 2}}"#, "depth"),
         ] {
             let message = parse(json).unwrap_err();

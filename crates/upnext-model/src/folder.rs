@@ -6,6 +6,7 @@
 
 mod card;
 mod describe;
+mod extend;
 mod read;
 mod seal;
 mod write;
@@ -26,7 +27,8 @@ use crate::tower::{Finished, finish};
 use crate::vectors::Vectors;
 
 pub use describe::{Description, Group, describe};
-pub use read::{open, open_model};
+pub use extend::{Addition, extend};
+pub use read::{Earlier, open, open_model, open_trained};
 pub use write::save;
 
 /// Version of the format that this build writes and reads.
@@ -53,6 +55,12 @@ pub struct Trained {
     pub steps: u64,
     /// Tokens read, over all epochs.
     pub tokens: u64,
+    /// The time of the newest training event, in Unix seconds where the data have times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<i64>,
+    /// The seal of the model that training went on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// What is known about a model besides its values: where it comes from and how good it is.
@@ -68,6 +76,10 @@ pub struct Card {
     pub metrics: Value,
     /// How much it was trained.
     pub trained: Trained,
+    /// What made the features that the tower reads, by modality; none without a tower.
+    pub encoders: BTreeMap<String, String>,
+    /// Items that joined after training, oldest addition first.
+    pub additions: Vec<Addition>,
 }
 
 /// A model folder's `manifest.json`.
@@ -86,6 +98,12 @@ pub struct ModelManifest {
     pub metrics: Value,
     /// How much it was trained.
     pub trained: Trained,
+    /// What made the features that the tower reads, by modality; none without a tower.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encoders: BTreeMap<String, String>,
+    /// Items that joined after training, oldest addition first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additions: Vec<Addition>,
     /// blake3 and size of every other file.
     pub files: BTreeMap<String, FileHash>,
     /// blake3 of this manifest with an empty seal, as compact JSON.
@@ -178,7 +196,7 @@ fn check_items(expected: usize, catalog: &Catalog, counts: &[u64]) -> Result<()>
 
 /// A sealed manifest.
 fn manifest(card: &Card, items: usize, files: BTreeMap<String, FileHash>) -> Result<ModelManifest> {
-    let Card { protocol, data_hash, metrics, trained, run: _ } = card.clone();
+    let Card { protocol, data_hash, metrics, trained, encoders, additions, run: _ } = card.clone();
     let mut manifest = ModelManifest {
         version: FORMAT,
         items,
@@ -186,6 +204,8 @@ fn manifest(card: &Card, items: usize, files: BTreeMap<String, FileHash>) -> Res
         data_hash,
         metrics,
         trained,
+        encoders,
+        additions,
         files,
         seal: String::new(),
     };

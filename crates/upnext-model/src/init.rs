@@ -86,7 +86,7 @@ pub fn specs(config: &ModelConfig) -> Vec<Spec> {
             specs.push(spec(tower::gate_up(name), 2 * tower.hidden, *width, 1.0));
             specs.push(spec(tower::down(name), r, tower.hidden, table_std(config) * fan_in(tower.hidden)));
         }
-        if tower.masks() {
+        if tower.trains_stand_in() {
             specs.push(spec(tower::OUT_OF_VOCABULARY.to_owned(), 1, r, 0.0));
         }
     }

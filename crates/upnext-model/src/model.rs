@@ -91,6 +91,12 @@ impl Model {
         (&mut self.input, self.output.as_mut())
     }
 
+    /// The same decoder over other tables, the second absent when one serves both sides; their rows are the model's items.
+    #[must_use]
+    pub fn with_tables(self, input: Table, output: Option<Table>) -> Self {
+        Self { input, output, ..self }
+    }
+
     /// Everything trainable but the item tables.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {

@@ -20,6 +20,7 @@ use upnext_kernels::gate::swiglu;
 use upnext_kernels::product::{Packed, Write, multiply};
 use upnext_kernels::{Rows, RowsMut};
 
+use crate::config::{ModelConfig, TowerConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::ops::{gate, linear};
@@ -54,7 +55,8 @@ pub struct Finished<'a> {
 
 /// Differentiable vectors `(u, r)` of a step's rows.
 ///
-/// `kept_u1` `(u, 1)` is 1 for rows that are seen and 0 for hidden ones, none when all are seen; `content` has `(u, f)`
+/// `kept_u1` `(u, 1)` is 1 for rows that are seen, 0 for hidden ones and their share for gated ones, none when all are
+/// seen; `content` has `(u, f)`
 /// vectors for each modality of the configuration, in its order.
 ///
 /// # Errors
@@ -67,7 +69,7 @@ pub fn lift(model: &Model, rows_ur: &Tensor, kept_u1: Option<&Tensor>, content: 
     Ok(vectors)
 }
 
-/// Rows `(u, r)` with the hidden ones replaced.
+/// Rows `(u, r)` with what is hidden of them replaced.
 ///
 /// # Errors
 /// When shapes disagree.
@@ -111,7 +113,7 @@ pub fn content(features: &ItemFeatures, items: &[u32]) -> Result<Vec<Tensor>> {
 ///
 /// # Errors
 /// [`Error::Features`] says what is missing or different; also when there are none at all.
-pub fn check(model: &crate::ModelConfig, items: usize, features: Option<&ItemFeatures>) -> Result<()> {
+pub fn check(model: &ModelConfig, items: usize, features: Option<&ItemFeatures>) -> Result<()> {
     let refuse = |need: String| Err(Error::Features { need });
     match (&model.tower, features) {
         (None, _) => Ok(()),
@@ -119,15 +121,7 @@ pub fn check(model: &crate::ModelConfig, items: usize, features: Option<&ItemFea
             refuse("the model has a tower, but no item features were given: name them by --features".into())
         }
         (Some(tower), Some(features)) => {
-            let found: Vec<(String, usize)> =
-                features.modalities().map(|(name, width)| (name.to_owned(), width)).collect();
-            if found != tower.modalities {
-                return refuse(format!(
-                    "the model's tower reads {}, but the features have {}",
-                    listed(&tower.modalities),
-                    listed(&found)
-                ));
-            }
+            check_modalities(tower, features)?;
             if features.items() != items {
                 return refuse(format!(
                     "the model knows {items} items, but the features are of {}",
@@ -137,6 +131,20 @@ pub fn check(model: &crate::ModelConfig, items: usize, features: Option<&ItemFea
             Ok(())
         }
     }
+}
+
+/// Refuses features whose modalities are not the tower's.
+///
+/// # Errors
+/// [`Error::Features`] lists both.
+pub fn check_modalities(tower: &TowerConfig, features: &ItemFeatures) -> Result<()> {
+    let found: Vec<(String, usize)> =
+        features.modalities().map(|(name, width)| (name.to_owned(), width)).collect();
+    if found == tower.modalities {
+        return Ok(());
+    }
+    let (reads, found) = (listed(&tower.modalities), listed(&found));
+    Err(Error::Features { need: format!("the model's tower reads {reads}, but the features have {found}") })
 }
 
 fn listed(modalities: &[(String, usize)]) -> String {
@@ -163,32 +171,28 @@ pub fn finish<'a>(model: &'a Model, counts: &[u64], features: Option<&ItemFeatur
         });
     }
     check(config, items, features)?;
-    let below = config.tower.as_ref().map_or(1, |tower| tower.cold_below);
-    let is_cold: Vec<bool> = counts.iter().map(|&count| count < below).collect();
-    let cold = is_cold.iter().filter(|&&cold| cold).count();
+    let served: Vec<Served> = counts.iter().map(|&count| Served::of(config, count)).collect();
+    let cold = served.iter().filter(|&&served| served == Served::Cold).count();
     let towers = Towers::new(model, features)?;
+    let gated = config.tower.as_ref().is_some_and(|tower| tower.gate > 0.0);
     let side = |rows: &'a [f32]| -> Result<Cow<'a, [f32]>> {
-        if cold == 0 && towers.parts.is_empty() {
+        if cold == 0 && !gated && towers.parts.is_empty() {
             return Ok(Cow::Borrowed(rows));
         }
-        let stand_in = match config.tower.as_ref().is_some_and(crate::TowerConfig::masks) {
-            true => model.parameters().values(OUT_OF_VOCABULARY)?,
-            false => mean(rows, config.rank, &is_cold),
-        };
+        let stand_in = stand_in(model, rows, counts)?;
         let mut out = rows.to_vec();
         out.par_chunks_mut(CHUNK * config.rank).enumerate().for_each(|(chunk, out)| {
-            let first = chunk * CHUNK;
-            for (row, out) in out.chunks_exact_mut(config.rank).enumerate() {
-                if is_cold[first + row] {
-                    out.copy_from_slice(&stand_in);
-                }
+            let items: Vec<u32> = (chunk * CHUNK..).take(out.len() / config.rank).map(|j| j as u32).collect();
+            for (&item, out) in items.iter().zip(out.chunks_exact_mut(config.rank)) {
+                served[item as usize].apply(&stand_in, out);
             }
-            towers.add(first, out);
+            towers.add(&items, out);
         });
         Ok(Cow::Owned(out))
     };
+    let is_cold = |item: usize| served[item] == Served::Cold;
     let nothing_known =
-        |item: usize| is_cold[item] && features.is_some_and(|all| !all.has(ItemId(item as u32)));
+        |item: usize| is_cold(item) && features.is_some_and(|all| !all.has(ItemId(item as u32)));
     let ineligible = match config.tower {
         Some(_) => (0..items).filter(|&item| nothing_known(item)).map(|item| item as u32).collect(),
         None => Vec::new(),
@@ -197,12 +201,89 @@ pub fn finish<'a>(model: &'a Model, counts: &[u64], features: Option<&ItemFeatur
     Ok(Finished { input: side(model.input_table().rows())?, output, ineligible, cold })
 }
 
+/// Vectors of items that joined after training, and the rows that stand for them in the tables.
+pub(crate) struct Joined {
+    /// `(n, r)` of the input side.
+    pub(crate) input: Vec<f32>,
+    /// `(n, r)` of the output side, when it is one of its own.
+    pub(crate) output: Option<Vec<f32>>,
+    /// `(r)` what new rows of the input table hold.
+    pub(crate) input_row: Vec<f32>,
+    /// `(r)` what those of the output table hold.
+    pub(crate) output_row: Option<Vec<f32>>,
+}
+
+/// The vectors that [`finish`] would give to cold `items` of these features, which need not be the model's.
+pub(crate) fn join(model: &Model, counts: &[u64], features: &ItemFeatures, items: &[u32]) -> Result<Joined> {
+    let (config, towers) = (model.config(), Towers::new(model, Some(features))?);
+    let side = |rows: &[f32]| -> Result<(Vec<f32>, Vec<f32>)> {
+        let stand_in = stand_in(model, rows, counts)?;
+        let mut out = stand_in.repeat(items.len());
+        out.par_chunks_mut(CHUNK * config.rank)
+            .zip(items.par_chunks(CHUNK))
+            .for_each(|(out, items)| towers.add(items, out));
+        Ok((out, stand_in))
+    };
+    let (input, input_row) = side(model.input_table().rows())?;
+    let (output, output_row) = model.untied_table().map(|table| side(table.rows())).transpose()?.unzip();
+    Ok(Joined { input, output, input_row, output_row })
+}
+
+/// How an item's row is served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Served {
+    /// As it is.
+    Whole,
+    /// So much of it, the rest being what stands in for it.
+    Share(f32),
+    /// What stands in for it.
+    Cold,
+}
+
+impl Served {
+    /// By the item's training events; without a tower an item is cold when it has none.
+    fn of(config: &ModelConfig, count: u64) -> Self {
+        let (below, share) = match &config.tower {
+            Some(tower) => (tower.cold_below, tower.share(count)),
+            None => (1, None),
+        };
+        match share {
+            _ if count < below => Self::Cold,
+            Some(share) => Self::Share(share),
+            None => Self::Whole,
+        }
+    }
+
+    fn apply(self, stand_in: &[f32], row: &mut [f32]) {
+        match self {
+            Self::Whole => {}
+            Self::Share(share) => {
+                let parts = row.iter_mut().zip(stand_in);
+                parts.for_each(|(row, other)| *row = *row * share + other * (1.0 - share));
+            }
+            Self::Cold => row.copy_from_slice(stand_in),
+        }
+    }
+}
+
+/// `(r)` the row that stands in for hidden ones among a table's `rows`: the trained one, else the mean of the warm ones.
+///
+/// # Errors
+/// When the model's parameters cannot be read.
+pub fn stand_in(model: &Model, rows: &[f32], counts: &[u64]) -> Result<Vec<f32>> {
+    match model.config().tower.as_ref().is_some_and(TowerConfig::trains_stand_in) {
+        true => model.parameters().values(OUT_OF_VOCABULARY),
+        false => Ok(mean(rows, model.config(), counts)),
+    }
+}
+
 /// The mean of the rows that are not cold; of all when all are.
-fn mean(rows: &[f32], rank: usize, is_cold: &[bool]) -> Vec<f32> {
-    let all = is_cold.iter().all(|&cold| cold);
+fn mean(rows: &[f32], config: &ModelConfig, counts: &[u64]) -> Vec<f32> {
+    let (rank, is_cold) = (config.rank, |&count: &u64| Served::of(config, count) == Served::Cold);
+    let all = counts.iter().all(is_cold);
     let mut sum = vec![0.0_f64; rank];
     let mut count = 0_usize;
-    for (row, _) in rows.chunks_exact(rank).zip(is_cold).filter(|(_, cold)| all || !**cold) {
+    for (row, _) in rows.chunks_exact(rank).zip(counts).filter(|(_, count)| all || !is_cold(count)) {
         sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
         count += 1;
     }
@@ -231,14 +312,13 @@ impl<'a> Towers<'a> {
         Ok(Self { features, parts, rank })
     }
 
-    /// Adds what the towers say of the items `first..` to their vectors.
-    fn add(&self, first: usize, out: &mut [f32]) {
+    /// Adds what the towers say of `items` to their vectors.
+    fn add(&self, items: &[u32], out: &mut [f32]) {
         let Some(features) = self.features else { return };
-        let n = out.len() / self.rank;
-        let items: Vec<u32> = (first as u32..).take(n).collect();
+        let n = items.len();
         for (place, gate_up, down) in &self.parts {
             let (width, hidden) = (gate_up.inner(), down.inner());
-            let x = features.gather(*place, &items);
+            let x = features.gather(*place, items);
             let (mut wide, mut gated) = (vec![0.0; n * 2 * hidden], vec![0.0; n * hidden]);
             multiply(Rows::new(&x, n, width), gate_up, RowsMut::new(&mut wide, n, 2 * hidden), Write::Set);
             swiglu(&wide, hidden, &mut gated);

@@ -56,25 +56,41 @@ impl<'a> Vectors<'a> {
         self.items
     }
 
-    /// Copies an item's input vector into `row` `(r)`.
+    /// Copies an item's input vector, which the decoder reads, into `row` `(r)`.
     ///
     /// # Errors
     /// [`Error::UnknownItem`] when the table has no such item; [`Error::Size`] when `row` has another length.
     pub fn input_row(&self, item: ItemId, row: &mut [f32]) -> Result<()> {
-        self.check(item)?;
-        if row.len() != self.rank {
-            return Err(Error::Size {
-                what: "the row for an item vector",
-                found: row.len(),
-                expected: self.rank,
-            });
-        }
+        self.check_row(item, row)?;
         match &self.tables {
             Tables::Rows { input, .. } => row.copy_from_slice(part(input, item, self.rank)),
             Tables::Packed { input: Some(input), .. } => row.copy_from_slice(part(input, item, self.rank)),
             Tables::Packed { input: None, output } => output.column(item.index(), row),
         }
         Ok(())
+    }
+
+    /// Copies an item's output vector, which states are scored against, into `row` `(r)`.
+    ///
+    /// # Errors
+    /// As [`Vectors::input_row`].
+    pub fn output_row(&self, item: ItemId, row: &mut [f32]) -> Result<()> {
+        self.check_row(item, row)?;
+        match &self.tables {
+            Tables::Rows { input, output } => {
+                row.copy_from_slice(part(output.unwrap_or(input), item, self.rank));
+            }
+            Tables::Packed { output, .. } => output.column(item.index(), row),
+        }
+        Ok(())
+    }
+
+    fn check_row(&self, item: ItemId, row: &[f32]) -> Result<()> {
+        self.check(item)?;
+        if row.len() == self.rank {
+            return Ok(());
+        }
+        Err(Error::Size { what: "the row for an item vector", found: row.len(), expected: self.rank })
     }
 
     /// Refuses an item that the tables do not hold.
@@ -132,6 +148,19 @@ mod tests {
         for output in [None, Some(&OUTPUT[..])] {
             assert_eq!(second_row(&Vectors::from_tables(&INPUT, output, 2).unwrap()), [3.0, 4.0]);
             assert_eq!(second_row(&Vectors::packed(INPUT.to_vec(), output, 2).unwrap()), [3.0, 4.0]);
+        }
+    }
+
+    #[test]
+    fn every_form_gives_the_same_output_rows() {
+        let row = |vectors: Vectors<'_>| {
+            let mut row = vec![0.0; 2];
+            vectors.output_row(ItemId(1), &mut row).unwrap();
+            row
+        };
+        for (output, expected) in [(None, [3.0, 4.0]), (Some(&OUTPUT[..]), [-3.0, -4.0])] {
+            assert_eq!(row(Vectors::from_tables(&INPUT, output, 2).unwrap()), expected);
+            assert_eq!(row(Vectors::packed(INPUT.to_vec(), output, 2).unwrap()), expected);
         }
     }
 

@@ -181,6 +181,12 @@ pub enum Error {
         /// Events that an item must have.
         items: u64,
     },
+    /// An item file without an item.
+    #[error("{}: no item in it; there is a header and nothing below it", path.display())]
+    NoItems {
+        /// The file.
+        path: PathBuf,
+    },
     /// Every event was left out.
     #[error("no event is left of {rows}: --keep, --from or --to left all of them out")]
     AllFiltered {
@@ -255,6 +261,22 @@ pub enum Error {
     ListFormat {
         /// The file that was asked for.
         path: PathBuf,
+    },
+    /// A vector file of a kind that is not written.
+    #[error("{}: vectors are written as .parquet or .npy", path.display())]
+    VectorFormat {
+        /// The file that was asked for.
+        path: PathBuf,
+    },
+    /// A vector of another width than its file's.
+    #[error("the vector of {key:?} has {found} numbers where {expected} are needed")]
+    VectorWidth {
+        /// Whose it is.
+        key: String,
+        /// Its width.
+        found: usize,
+        /// The file's.
+        expected: usize,
     },
     /// Nested lists in CSV.
     #[error("{}: CSV has a row an item and no lists; write nested lists as .parquet or .jsonl", path.display())]

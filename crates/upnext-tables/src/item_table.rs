@@ -1,9 +1,10 @@
 //! Reads the item file: display columns by key.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 
-use upnext_data::Strings;
+use upnext_data::{Catalog, Column, Strings};
 
 use crate::bad_rows::BadRows;
 use crate::columns::ITEM;
@@ -15,6 +16,24 @@ use crate::intern::Keys;
 use crate::options::{Listener, PROGRESS_ROWS, Progress, tell};
 use crate::source::Source;
 use crate::table::{self, Rows, Table};
+
+/// Reads an item file as a catalogue: its items in the order of their rows, with every other column as text. `key` names
+/// the column of the keys, by default that of a common name such as `item_id`.
+///
+/// # Errors
+/// When the file cannot be read or recognised, a row cannot be used, or an item has two.
+pub fn read_items(path: &Path, key: Option<&str>) -> Result<Catalog> {
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let (table, _) = ItemTable::read(path, key, &mut BadRows::new(0), go_on)?;
+    if table.keys.len() == 0 {
+        return Err(Error::NoItems { path: path.into() });
+    }
+    let rows = 0..table.keys.len() as u32;
+    // A key that was taken in was text.
+    let keys: Strings = rows.map(|row| String::from_utf8_lossy(table.keys.get(row)).into_owned()).collect();
+    let columns = table.names.into_iter().zip(table.values).map(|(name, values)| Column { name, values });
+    Ok(Catalog::new(keys, columns.collect())?)
+}
 
 /// The rows of an item file.
 #[derive(Default)]

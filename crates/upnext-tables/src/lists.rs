@@ -1,6 +1,6 @@
 //! Lists to files: a row an item or a row a user, as Parquet, CSV or JSON lines.
 
-mod parquet;
+pub(crate) mod parquet;
 mod text;
 
 use std::fs::File;

@@ -40,6 +40,9 @@ pub(crate) struct Origin {
     /// The hash of the features that a tower reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) features: Option<String>,
+    /// The seal of the model that training goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +76,11 @@ impl Checkpoints {
     /// The checkpoints of the run in folder `run`, made from `origin`.
     pub(crate) fn new(run: &Path, origin: Origin) -> Self {
         Self { folder: run.join(FOLDER), origin, refused: Vec::new() }
+    }
+
+    /// What the run was made from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The folder of the checkpoint of a step.

@@ -72,6 +72,9 @@ pub enum Error {
     /// A precision was asked for that the CPU does not have.
     #[error("train.precision = \"bf16\" is for a GPU: train with --device cuda, or set it to \"f32\"")]
     NoBf16,
+    /// Training cannot go on from a model as it was asked to.
+    #[error("{0}")]
+    From(String),
     /// A model with a tower was to be trained on a device.
     #[error("a model with a tower trains on the CPU: use --device cpu")]
     TowerOnDevice,

@@ -30,6 +30,7 @@ pub mod record;
 mod run_folder;
 pub mod sampled_softmax;
 pub mod schedule;
+mod start;
 mod state;
 pub mod step;
 mod summary;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use candle_core::Device;
 use upnext_data::ItemFeatures;
+use upnext_model::folder::Earlier;
 
 /// How often a checkpoint is written between validations; after each validation one is written anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Every {
 }
 
 /// What [`crate::train()`] is told besides the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct TrainOptions<'a> {
     /// Go on from the newest valid checkpoint of the run folder, or from the start when there is none.
     pub resume: bool,
@@ -31,11 +32,21 @@ pub struct TrainOptions<'a> {
     pub device: Option<&'a Device>,
     /// What items are like, for a model with a tower.
     pub features: Option<&'a ItemFeatures>,
+    /// The model that training goes on from.
+    pub from: Option<&'a Earlier>,
 }
 
 impl Default for TrainOptions<'_> {
     fn default() -> Self {
         let checkpoint_every = Every::Time(Duration::from_secs(60));
-        Self { resume: false, overwrite: false, stop: None, checkpoint_every, device: None, features: None }
+        Self {
+            resume: false,
+            overwrite: false,
+            stop: None,
+            checkpoint_every,
+            device: None,
+            features: None,
+            from: None,
+        }
     }
 }

@@ -27,6 +27,14 @@ pub enum Scored {
     },
     /// `(n)` true items, against the whole table.
     All(Vec<u32>),
+    /// Against all items that have a training event, in a leaf of their own: what the full softmax is for a model with a
+    /// tower, which must not learn that cold items are never watched.
+    Trained {
+        /// `(u)` the items, ascending.
+        ids: Vec<u32>,
+        /// `(n)` the leaf row of each true item.
+        targets: Vec<u32>,
+    },
 }
 
 /// A step, ready to be computed.
@@ -53,10 +61,19 @@ pub struct Lifts {
     pub input_content: Vec<Tensor>,
     /// `(u', f)` those of an output leaf of its own.
     pub output_content: Option<Vec<Tensor>>,
-    /// `(u, 1)` 0 for items that are read without their collaborative row, 1 for the others.
+    /// `(u, 1)` 0 for items that are read without their collaborative row, 1 for the others; with a gate its share.
     pub input_kept: Option<Tensor>,
     /// The same for the rows that are scored.
     pub output_kept: Option<Tensor>,
+}
+
+/// What rows are lifted by.
+#[derive(Clone, Copy, Debug)]
+struct Lifting<'a> {
+    tower: &'a TowerConfig,
+    features: &'a ItemFeatures,
+    /// `(i)` training events, which a gate asks for.
+    counts: &'a [u64],
 }
 
 /// Makes plans.
@@ -64,7 +81,7 @@ pub struct Lifts {
 pub struct Planner<'a> {
     seed: u64,
     tied: bool,
-    tower: Option<(&'a TowerConfig, &'a ItemFeatures)>,
+    tower: Option<Lifting<'a>>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
     index: Index,
@@ -85,8 +102,8 @@ impl<'a> Planner<'a> {
 
     /// The same for a model with a tower over these features.
     #[must_use]
-    pub fn with_tower(self, tower: &'a TowerConfig, features: &'a ItemFeatures) -> Self {
-        Self { tower: Some((tower, features)), ..self }
+    pub fn with_tower(self, tower: &'a TowerConfig, features: &'a ItemFeatures, counts: &'a [u64]) -> Self {
+        Self { tower: Some(Lifting { tower, features, counts }), ..self }
     }
 
     /// k: draws of a step; 0 for the full softmax.
@@ -110,18 +127,22 @@ impl<'a> Planner<'a> {
 
     /// What a tower makes of a plan's rows.
     fn lifts(&self, plan: &Plan) -> Result<Option<Lifts>> {
-        let Some((tower, features)) = self.tower else { return Ok(None) };
+        let Some(Lifting { tower, features, counts }) = self.tower else { return Ok(None) };
         let output_ids = match &plan.scored {
-            Scored::Sampled { ids: Some(ids), .. } => Some(ids),
+            Scored::Sampled { ids: Some(ids), .. } | Scored::Trained { ids, .. } => Some(ids),
             _ => None,
         };
         let kept = |side: u64, rate: f32, ids: &[u32]| -> Result<Option<Tensor>> {
-            if rate <= 0.0 {
+            if rate <= 0.0 && tower.gate <= 0.0 {
                 return Ok(None);
             }
             let key = Key { seed: self.seed, purpose: Purpose::Masking, step: plan.step, part: side };
             let mask = Mask { key: key.hash(), rate };
-            let seen = |&id: &u32| if mask.scale(u64::from(id)) == 0.0 { 0.0_f32 } else { 1.0 };
+            let hides = |id: u32| rate > 0.0 && mask.scale(u64::from(id)) == 0.0;
+            let seen = |&id: &u32| match tower.share(counts[id as usize]) {
+                _ if hides(id) => 0.0,
+                share => share.unwrap_or(1.0),
+            };
             let kept: Vec<f32> = ids.iter().map(seen).collect();
             Ok(Some(Tensor::from_vec(kept, (ids.len(), 1), &Device::Cpu)?))
         };
@@ -133,6 +154,15 @@ impl<'a> Planner<'a> {
         }))
     }
 
+    /// What the full softmax scores.
+    fn against_all(&mut self, targets: Vec<u32>) -> Scored {
+        let Some(Lifting { counts, .. }) = self.tower else { return Scored::All(targets) };
+        let trained: Vec<u32> = (0..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item).collect();
+        let ids = self.index.distinct(&[&trained, &targets]);
+        let [targets] = self.index.rows(&ids, &[&targets]);
+        Scored::Trained { ids, targets }
+    }
+
     fn without_lifts(&mut self, step: u64, batch: Batch) -> Plan {
         let lifts = None;
         let tokens: Vec<u32> = batch.tokens.iter().map(|&ItemId(id)| id).collect();
@@ -141,7 +171,8 @@ impl<'a> Planner<'a> {
         let Some((sampler, correction)) = &self.sampler else {
             let ids = self.index.distinct(&[&tokens]);
             let token_rows = self.index.rows(&ids, &[&tokens]).concat();
-            return Plan { step, ids, token_rows, offsets, scored: Scored::All(targets), lifts };
+            let scored = self.against_all(targets);
+            return Plan { step, ids, token_rows, offsets, scored, lifts };
         };
         let draw = sampler.draw(self.seed, step);
         let candidates = |target_rows, negative_rows| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use upnext_data::sealed;
 
+use crate::checkpoint::Origin;
 use crate::log::{Log, METRICS};
 use crate::{Error, Result, RunConfig, TrainOptions, checkpoint};
 
@@ -33,7 +34,7 @@ impl RunFolder {
     pub(crate) fn open(
         path: &Path,
         config: &RunConfig,
-        data_hash: &str,
+        origin: &Origin,
         options: &TrainOptions<'_>,
     ) -> Result<Self> {
         if path.exists() && !path.is_dir() {
@@ -50,7 +51,7 @@ impl RunFolder {
                 }
             }
             Ok(_) if options.resume => {
-                folder.same(config, data_hash)?;
+                folder.same(config, origin)?;
                 return Ok(Self { found: true, ..folder });
             }
             Ok(_) if options.overwrite => folder.clear()?,
@@ -64,8 +65,8 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Refuses to resume a run of another configuration or of other data.
-    fn same(&self, config: &RunConfig, data_hash: &str) -> Result<()> {
+    /// Refuses to resume a run of another configuration, or one made from something else.
+    fn same(&self, config: &RunConfig, origin: &Origin) -> Result<()> {
         let path = self.path.join(CONFIG);
         let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
         let differences = RunConfig::from_toml(&text, &path)?.differences(config)?;
@@ -73,14 +74,23 @@ impl RunFolder {
         if !differences.is_empty() {
             return Err(differs("the configuration", differences.join("; ")));
         }
-        let begun = Log::first_line(&self.path);
-        match begun.as_ref().and_then(|line| line.get("data_hash")?.as_str()) {
-            Some(hash) if hash != data_hash => {
-                let detail = format!("{METRICS} says {hash}, the data given are {data_hash}");
-                Err(differs("the prepared data", detail))
+        let Some(begun) = Log::first_line(&self.path).filter(|line| line.get("data_hash").is_some()) else {
+            return Ok(());
+        };
+        let given = [
+            ("the prepared data", "data_hash", Some(&origin.data_hash)),
+            ("what the tower reads (--features)", "features", origin.features.as_ref()),
+            ("the model to go on from (--from)", "from", origin.from.as_ref()),
+        ];
+        for (what, key, given) in given {
+            let begun = begun.get(key).and_then(serde_json::Value::as_str);
+            if begun != given.map(String::as_str) {
+                let show = |hash: Option<&str>| hash.unwrap_or("none").to_owned();
+                let (begun, given) = (show(begun), show(given.map(String::as_str)));
+                return Err(differs(what, format!("{METRICS} says {begun}, given is {given}")));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Where the best model goes.
@@ -154,8 +164,9 @@ mod tests {
     fn a_second_training_is_kept_out_until_the_first_ends() {
         let home = tempfile::tempdir().unwrap();
         let (run, config) = (home.path().join("run"), RunConfig::default());
+        let origin = Origin { config: String::new(), data_hash: "hash".into(), features: None, from: None };
         let open = |resume| {
-            RunFolder::open(&run, &config, "hash", &TrainOptions { resume, ..TrainOptions::default() })
+            RunFolder::open(&run, &config, &origin, &TrainOptions { resume, ..TrainOptions::default() })
         };
         let first = open(false).unwrap();
         assert!(matches!(open(true), Err(Error::Busy(_))));

@@ -167,6 +167,21 @@ impl Learner {
                 std::mem::drop(host);
                 Ok((link(&states_nr, loss as f32, dh)?, None))
             }
+            Scored::Trained { ids, targets } => {
+                let leaf = gathered(self.model.output_table(), ids)?;
+                let mut rows = leaf.as_tensor().clone();
+                if let Some(Lifts { output_content: Some(content), output_kept, .. }) = &plan.lifts {
+                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content)?;
+                }
+                let (states_nr, rows) = (states_nr.contiguous()?, rows.contiguous()?);
+                let (states, values) = (Host::of("the states of a loss", &states_nr), Host::of("scored rows", &rows));
+                let (h, v, rank) = (states.values()?, values.values()?, rows.dim(1)?);
+                let mut dv = vec![0.0; v.len()];
+                let (loss, dh) = full_softmax(h, v, rank, targets, BLOCK_ITEMS, &mut dv);
+                // Two nodes of one loss: the second adds nothing but the rows' gradient.
+                let loss = (link(&states_nr, loss as f32, dh)? + link(&rows, 0.0, dv)?)?;
+                Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))
+            }
         }
     }
 
@@ -177,16 +192,21 @@ impl Learner {
         let (full, tied) = (self.config.loss.kind == LossKind::FullSoftmax, self.model.config().tied);
         let dense = self.config.train.table_optimizer == TableOptimizer::Dense;
         if full && tied {
-            // The loss has filled the buffer.
+            // The loss has filled the buffer, or left the gradient of rows of its own.
+            if let Some(mut scored) = output.take() {
+                self.dense_input.clear();
+                self.dense_input.resize(len, 0.0);
+                add_rows(&mut self.dense_input, rank, &mut scored);
+            }
             add_rows(&mut self.dense_input, rank, input);
         } else if dense {
             self.dense_input.clear();
             self.dense_input.resize(len, 0.0);
             add_rows(&mut self.dense_input, rank, input);
         }
-        if full && !tied {
+        if full && !tied && output.is_none() {
             *output = Some(TableGradient::Dense);
-        } else if let (true, Some(output)) = (dense, output) {
+        } else if let (true, Some(output)) = (dense || full, output) {
             self.dense_output.clear();
             self.dense_output.resize(len, 0.0);
             add_rows(&mut self.dense_output, rank, output);

@@ -9,10 +9,9 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use candle_core::DType;
-use upnext_data::{Batches, ItemFeatures, Prepared, popularity};
-use upnext_model::{Model, tower};
+use upnext_data::{Batches, History, ItemFeatures, Prepared, Training, popularity};
+use upnext_model::{Trained, tower};
 
-use crate::adam::Adam;
 use crate::checkpoint::{Checkpoints, Origin};
 use crate::clock::Clock;
 use crate::config::{Precision, TableOptimizer};
@@ -21,6 +20,7 @@ use crate::feed::{AHEAD, Feeder, feed};
 use crate::log::Log;
 use crate::plan::Planner;
 use crate::run_folder::RunFolder;
+use crate::start::Start;
 use crate::state::State;
 use crate::step::Learner;
 use crate::summary::Summary;
@@ -68,22 +68,27 @@ pub(crate) fn train_watched(
     memory::check(&need)?;
     let seed = config.train.seed;
     let (histories, train) = (&training.histories, &training.train);
-    let batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?;
+    let mut batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?;
+    let from = Start { config, catalog: &data.catalog, earlier: options.from };
+    if let Some((old, share)) = from.replay(&training)? {
+        batches = batches.replaying(old, share)?;
+    }
     let counts = popularity::counts(histories, train, items);
     let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed);
     if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {
-        planner = planner.with_tower(tower, features);
+        planner = planner.with_tower(tower, features, &counts);
     }
     let steps_per_epoch = batches.epoch(0).len();
     let by_epochs = config.train.max_epochs.saturating_mul(steps_per_epoch as u64);
     let max_steps = config.train.max_steps.map_or(by_epochs, |most| most.min(by_epochs));
 
     let data_hash = data.manifest.data_hash();
-    let run = RunFolder::open(out, config, &data_hash, options)?;
     let features = config.model.tower.as_ref().and(options.features).map(ItemFeatures::hash);
-    let origin = Origin { config: config.to_toml()?, data_hash, features };
+    let seal = options.from.map(|earlier| earlier.manifest.seal.clone());
+    let origin = Origin { config: config.to_toml()?, data_hash, features, from: seal.clone() };
+    let run = RunFolder::open(out, config, &origin, options)?;
     let mut checkpoints = Checkpoints::new(out, origin);
-    let (learner, state) = start(config, items, &run, &mut checkpoints, events)?;
+    let (learner, state) = begin(&from, &run, &mut checkpoints, events)?;
     let (log, damage) = Log::open(out, state.log_bytes)?;
     if let Some(reason) = damage {
         events(&Event::Damaged { path: log.path().to_owned(), reason });
@@ -95,11 +100,13 @@ pub(crate) fn train_watched(
         questions: &split.validation,
         counts: &counts,
         features: options.features,
+        begun: Trained { newest: newest(&training), from: seal, ..Trained::default() },
         log,
         clock: Clock::new(state.seconds, state.stepping),
         run,
         checkpoints,
         max_steps,
+        start: from,
         learner,
         device: on_device,
         in_flight: VecDeque::new(),
@@ -152,14 +159,13 @@ fn with_modalities(config: &RunConfig, options: &TrainOptions<'_>) -> Result<Run
 }
 
 /// A learner and where its run stands: at the newest checkpoint that is whole, or at the start.
-fn start(
-    config: &RunConfig,
-    items: usize,
+fn begin(
+    start: &Start<'_>,
     run: &RunFolder,
     checkpoints: &mut Checkpoints,
     events: &mut dyn FnMut(&Event),
 ) -> Result<(Learner, State)> {
-    let mut learner = fresh(config, items)?;
+    let mut learner = start.learner()?;
     if !run.found {
         return Ok((learner, State::default()));
     }
@@ -175,18 +181,17 @@ fn start(
             Err(error) => {
                 events(&Event::Damaged { path: checkpoints.path(step), reason: chain(&error) });
                 checkpoints.refuse(step);
-                learner = fresh(config, items)?;
+                learner = start.learner()?;
             }
         }
     }
     Ok((learner, State::default()))
 }
 
-/// A model and moments before the first step.
-fn fresh(config: &RunConfig, items: usize) -> Result<Learner> {
-    let model = Model::new(config.model.clone(), items, config.train.seed)?;
-    let adam = Adam::new(&model);
-    Learner::new(model, adam, config)
+/// When the newest training event was.
+fn newest(training: &Training<'_>) -> Option<i64> {
+    let last = |(history, &train): (History<'_>, &usize)| history.times[..train].last().copied();
+    training.histories.iter().map(|(_, history)| history).zip(training.train.iter()).filter_map(last).max()
 }
 
 /// An error and its causes in one line.

@@ -3,7 +3,7 @@
 use upnext_data::chance::{Key, Purpose};
 use upnext_data::{Catalog, ItemId};
 use upnext_generate::{Generator, Method, Options, Request, RequestError, Slate};
-use upnext_model::{Card, Model, ModelConfig, Positions, Served, Trained};
+use upnext_model::{Card, Model, ModelConfig, Positions, Served};
 
 /// T of the test models: hops of 4, reserves up to 8.
 pub(crate) const WINDOW: usize = 16;
@@ -35,13 +35,7 @@ pub(crate) fn counts(items: usize) -> Vec<u64> {
 }
 
 pub(crate) fn card() -> Card {
-    Card {
-        run: Default::default(),
-        protocol: "loo".to_owned(),
-        data_hash: String::new(),
-        metrics: Default::default(),
-        trained: Trained::default(),
-    }
+    Card { protocol: "loo".to_owned(), ..Card::default() }
 }
 
 pub(crate) fn served_of(config: ModelConfig, items: usize, scale: f32) -> Served {

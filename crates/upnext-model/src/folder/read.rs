@@ -28,7 +28,8 @@ use crate::vectors::Vectors;
 pub fn open(dir: &Path) -> Result<Served> {
     let folder = Folder::open(dir)?;
     let catalog = folder.catalog()?;
-    let Finishing { vectors, counts, ineligible } = folder.vectors()?;
+    let Finishing { input, output, counts, ineligible } = folder.vectors()?;
+    let vectors = Vectors::packed(input, output.as_deref(), folder.config.rank)?;
     let served = |name: &str| !name.starts_with("items.") && !name.starts_with("tower.");
     let mut values = folder.model(|name| served(name) || name == "items.project_in")?;
     let network = Network::new(&folder.config, |name| take(&mut values, name))?;
@@ -41,21 +42,31 @@ pub fn open(dir: &Path) -> Result<Served> {
 /// # Errors
 /// As [`open`].
 pub fn open_model(dir: &Path) -> Result<Model> {
+    Folder::open(dir)?.trained()
+}
+
+/// Opens a model folder to train on from it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_trained(dir: &Path) -> Result<Earlier> {
     let folder = Folder::open(dir)?;
-    let mut values = folder.model(|_| true)?;
-    let config = folder.config;
-    let input = Table::from_rows(take(&mut values, "items.input")?, config.rank)?;
-    let mut output = None;
-    if !config.tied {
-        output = Some(Table::from_rows(take(&mut values, "items.output")?, config.rank)?);
-    }
-    let mut parameters = Parameters::new(0);
-    for (name, [rows, cols]) in tensors(&config, folder.manifest.items) {
-        if let Some(values) = values.remove(&name) {
-            parameters.insert(&name, rows, cols, values)?;
-        }
-    }
-    Ok(Model::of(parameters, input, output, config))
+    let catalog = folder.catalog()?;
+    let Finishing { counts, .. } = folder.vectors()?;
+    let model = folder.trained()?;
+    Ok(Earlier { model, catalog, counts, manifest: folder.manifest })
+}
+
+/// A model with what later training needs to know of it.
+pub struct Earlier {
+    /// Its values.
+    pub model: Model,
+    /// Keys of its items.
+    pub catalog: Catalog,
+    /// `(i)` training events of each item.
+    pub counts: Vec<u64>,
+    /// Where it comes from.
+    pub manifest: ModelManifest,
 }
 
 fn take(values: &mut BTreeMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>> {
@@ -63,10 +74,13 @@ fn take(values: &mut BTreeMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>>
 }
 
 /// What `vectors.safetensors` holds.
-struct Finishing {
-    vectors: Vectors<'static>,
-    counts: Vec<u64>,
-    ineligible: Vec<u32>,
+pub(super) struct Finishing {
+    /// `(i, r)`.
+    pub(super) input: Vec<f32>,
+    /// `(i, r)`; absent in a tied model.
+    pub(super) output: Option<Vec<f32>>,
+    pub(super) counts: Vec<u64>,
+    pub(super) ineligible: Vec<u32>,
 }
 
 /// A folder whose text files have been read and agree.
@@ -105,7 +119,7 @@ impl Folder {
         Ok(Self { dir: dir.to_owned(), manifest, config: file.model, run: file.run, generation })
     }
 
-    fn catalog(&self) -> Result<Catalog> {
+    pub(super) fn catalog(&self) -> Result<Catalog> {
         let (path, sealed) = listed(&self.dir, &self.manifest, CATALOG)?;
         let catalog = Catalog::read(&path, sealed)?;
         if catalog.len() != self.manifest.items {
@@ -116,7 +130,7 @@ impl Folder {
     }
 
     /// The finished item vectors, the training counts, and who must not be recommended.
-    fn vectors(&self) -> Result<Finishing> {
+    pub(super) fn vectors(&self) -> Result<Finishing> {
         let (items, rank) = (self.manifest.items, self.config.rank);
         let mut names = vec!["counts", "input"];
         names.extend((!self.config.tied).then_some("output"));
@@ -143,8 +157,24 @@ impl Folder {
         if let Some(output) = &output {
             finite(&path, "output", output)?;
         }
-        let vectors = Vectors::packed(input, output.as_deref(), rank)?;
-        Ok(Finishing { vectors, counts, ineligible })
+        Ok(Finishing { input, output, counts, ineligible })
+    }
+
+    /// The trainable model.
+    pub(super) fn trained(&self) -> Result<Model> {
+        let (mut values, config) = (self.model(|_| true)?, &self.config);
+        let input = Table::from_rows(take(&mut values, "items.input")?, config.rank)?;
+        let mut output = None;
+        if !config.tied {
+            output = Some(Table::from_rows(take(&mut values, "items.output")?, config.rank)?);
+        }
+        let mut parameters = Parameters::new(0);
+        for (name, [rows, cols]) in tensors(config, self.manifest.items) {
+            if let Some(values) = values.remove(&name) {
+                parameters.insert(&name, rows, cols, values)?;
+            }
+        }
+        Ok(Model::of(parameters, input, output, config.clone()))
     }
 
     /// The tensors of `model.safetensors` whose names are `kept`; all of them are checked by name, shape and hash.

@@ -31,15 +31,32 @@ pub fn save(
     overwrite: bool,
 ) -> Result<()> {
     check_items(model.items(), catalog, counts)?;
+    let finished = &finish(model, counts, features)?;
+    let generation = &Generation::default();
+    write(dir, &Contents { model, catalog, counts, finished, card, generation }, overwrite)
+}
+
+/// What a folder is made of.
+pub(super) struct Contents<'a> {
+    pub(super) model: &'a Model,
+    pub(super) catalog: &'a Catalog,
+    pub(super) counts: &'a [u64],
+    pub(super) finished: &'a Finished<'a>,
+    pub(super) card: &'a Card,
+    pub(super) generation: &'a Generation,
+}
+
+/// Writes a folder whose parts fit each other.
+pub(super) fn write(dir: &Path, contents: &Contents<'_>, overwrite: bool) -> Result<()> {
+    let Contents { model, catalog, counts, finished, card, generation } = contents;
     let values = values(&dir.join(MODEL), model)?;
-    let finished = finish(model, counts, features)?;
     let ours = |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST].contains(&name);
     write_folder(dir, overwrite, ours, |temp| {
         let mut files = BTreeMap::new();
         files.insert(MODEL.to_owned(), write_tensors(&temp.join(MODEL), &model_tensors(model, &values))?);
         files.insert(
             VECTORS.to_owned(),
-            write_tensors(&temp.join(VECTORS), &vector_tensors(model, &finished, counts))?,
+            write_tensors(&temp.join(VECTORS), &vector_tensors(model, finished, counts))?,
         );
         files.insert(CATALOG.to_owned(), catalog.write(&temp.join(CATALOG))?);
         let config = ConfigFile {
@@ -50,7 +67,7 @@ pub fn save(
         };
         for (name, bytes) in [
             (CONFIG, json(CONFIG, &config)?),
-            (GENERATION, json(GENERATION, &Generation::default())?),
+            (GENERATION, json(GENERATION, generation)?),
             (README, card::readme(model, card)?.into_bytes()),
         ] {
             files.insert(name.to_owned(), text(dir, temp, name, &bytes)?);

@@ -51,7 +51,8 @@ pub(crate) fn card() -> Card {
         protocol: "loo".to_owned(),
         data_hash: "ab".repeat(32),
         metrics: serde_json::json!({ "ndcg@10": 0.1651, "hr@10": 0.3 }),
-        trained: Trained { steps: 1200, tokens: 34_567 },
+        trained: Trained { steps: 1200, tokens: 34_567, ..Trained::default() },
+        ..Card::default()
     }
 }
 

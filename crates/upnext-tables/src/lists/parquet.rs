@@ -144,13 +144,13 @@ impl ListFile for ParquetLists {
 }
 
 /// Where lists begin (repetition 0) and which of them are empty (definition 0).
-struct Levels {
+pub(crate) struct Levels {
     definition: Vec<i16>,
     repetition: Vec<i16>,
 }
 
 impl Levels {
-    fn of(lengths: &[usize]) -> Self {
+    pub(crate) fn of(lengths: &[usize]) -> Self {
         let mut levels = Self { definition: Vec::new(), repetition: Vec::new() };
         for &length in lengths {
             for place in 0..length.max(1) {
@@ -162,7 +162,7 @@ impl Levels {
     }
 }
 
-fn column<T: DataType>(
+pub(crate) fn column<T: DataType>(
     group: &mut SerializedRowGroupWriter<'_, File>,
     values: &[T::T],
     levels: Option<&Levels>,
@@ -176,7 +176,7 @@ fn column<T: DataType>(
 }
 
 /// What the system said, where it was the system.
-fn failed(error: ParquetError) -> io::Error {
+pub(crate) fn failed(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(error) => *error,

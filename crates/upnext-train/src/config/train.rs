@@ -41,6 +41,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// How numbers are held.
     pub precision: Precision,
+    /// Where training goes on from a model: the share, in (0, 1], of histories without anything new that trains each
+    /// epoch beside those that have something, drawn anew for each.
+    pub replay: f64,
 }
 
 /// How the learning rate goes on after warm-up.
@@ -101,6 +104,13 @@ pub(super) struct Raw {
     patience: u64,
     seed: u64,
     precision: Precision,
+    #[serde(skip_serializing_if = "is_whole")]
+    replay: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_whole(share: &f64) -> bool {
+    *share >= 1.0
 }
 
 impl Default for TrainConfig {
@@ -122,6 +132,7 @@ impl Default for TrainConfig {
             patience: 10,
             seed: 1,
             precision: Precision::F32,
+            replay: 1.0,
         }
     }
 }
@@ -158,6 +169,7 @@ impl From<TrainConfig> for Raw {
             patience: config.patience,
             seed: config.seed,
             precision: config.precision,
+            replay: config.replay,
         }
     }
 }
@@ -190,6 +202,7 @@ impl Raw {
             patience: self.patience,
             seed: self.seed,
             precision: self.precision,
+            replay: self.replay,
         })
     }
 }
@@ -220,6 +233,8 @@ impl TrainConfig {
         within("train.clip", self.clip, self.clip > 0.0, "must be above 0; inf for no limit")?;
         within("train.beta1", self.beta1, (0.0..1.0).contains(&self.beta1), "must lie in [0, 1)")?;
         within("train.beta2", self.beta2, (0.0..1.0).contains(&self.beta2), "must lie in [0, 1)")?;
+        let share = self.replay > 0.0 && self.replay <= 1.0;
+        within("train.replay", self.replay, share, "must lie in (0, 1]")?;
         let decay = self.weight_decay >= 0.0 && self.weight_decay <= 10.0;
         within("train.weight_decay", self.weight_decay, decay, "must lie in [0, 10]")?;
         // TOML holds whole numbers of 63 bits.

@@ -91,6 +91,7 @@ impl Layer {
         let tokens = plan.token_rows.len();
         let weights = numbers.put(&places.spread(&vec![1.0 / tokens as f32; tokens], 0.0));
         let scored = match &plan.scored {
+            Scored::Trained { .. } => return Err(crate::Error::TowerOnDevice),
             Scored::All(targets) => {
                 let targets = places.spread(targets, PADDING);
                 PutScored::All(Gathered::put(&mut parcel, &targets, self.items)?)

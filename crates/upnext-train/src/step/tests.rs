@@ -171,23 +171,34 @@ fn features(items: usize) -> upnext_data::ItemFeatures {
 }
 
 fn with_tower(masks: &str, rest: &str) -> RunConfig {
+    tower_and_loss(masks, rest, "count = 20")
+}
+
+fn tower_and_loss(masks: &str, rest: &str, loss: &str) -> RunConfig {
     config(&format!(
-        "model = {{ tower = {{ hidden = 7, {masks}, modalities = [[\"text\", 6]] }}{rest} }}\nloss = {{ count = 20 }}"
+        "model = {{ tower = {{ hidden = 7, {masks}, modalities = [[\"text\", 6]] }}{rest} }}\nloss = {{ {loss} }}"
     ))
 }
 
 #[test]
 fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
     let features = features(ITEMS);
-    for rest in ["", ", tied = false"] {
-        let config = with_tower("mask_input = 0.3, mask_output = 0.3", rest);
+    let masks = "mask_input = 0.3, mask_output = 0.3";
+    for (masks, rest, loss) in [
+        (masks, "", "count = 20"),
+        (masks, ", tied = false", "count = 20"),
+        (masks, "", "kind = \"full-softmax\""),
+        (masks, ", tied = false", "kind = \"full-softmax\""),
+        ("mask_input = 0.0, mask_output = 0.0, gate = 2.0", "", "count = 20"),
+    ] {
+        let config = tower_and_loss(masks, rest, loss);
         let (mut learner, planner) = learner(&config);
-        let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+        let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
         let before = bits(&learner);
         let mut step = |step| learner.step(&planner.plan(step, batch()).unwrap(), 0.02).unwrap();
         let first = step(0);
         let last = (1..200).map(&mut step).last().unwrap();
-        assert!(last.loss < 0.5 * first.loss, "{rest}: {} to {}", first.loss, last.loss);
+        assert!(last.loss < 0.6 * first.loss, "{rest} {loss}: {} to {}", first.loss, last.loss);
         let names: Vec<&str> = learner.model.parameters().iter().map(|(name, _)| name).collect();
         assert!(names.contains(&"tower.text.down") && names.contains(&tower::OUT_OF_VOCABULARY));
         for (at, (before, after)) in before.iter().zip(bits(&learner)).enumerate() {
@@ -197,11 +208,73 @@ fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
 }
 
 #[test]
+fn the_full_softmax_of_a_tower_is_the_sampled_one_with_every_item_drawn() {
+    let features = features(ITEMS);
+    let masks = "mask_input = 0.3, mask_output = 0.3";
+    for rest in ["", ", tied = false"] {
+        let [full, sampled] = ["kind = \"full-softmax\"", "count = 30"].map(|loss| {
+            let config = tower_and_loss(masks, rest, loss);
+            let (mut learner, planner) = learner(&config);
+            let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
+            learner.step(&planner.plan(0, batch()).unwrap(), 0.02).unwrap()
+        });
+        assert!((full.loss - sampled.loss).abs() < 1e-5, "{rest}: {} {}", full.loss, sampled.loss);
+        let apart = (full.gradient_norm - sampled.gradient_norm).abs();
+        assert!(apart < 1e-4 * full.gradient_norm, "{rest}: {full:?} {sampled:?}");
+    }
+}
+
+#[test]
+fn a_full_softmax_with_a_tower_leaves_untrained_items_alone() {
+    let features = features(ITEMS);
+    let config = tower_and_loss("mask_input = 0.3", "", "kind = \"full-softmax\"");
+    let (mut learner, planner) = learner(&config);
+    let watched: std::collections::BTreeSet<u32> =
+        batch().tokens.iter().chain(&batch().targets).map(|item| item.0).collect();
+    let counts: Vec<u64> = (0..ITEMS as u32).map(|item| u64::from(watched.contains(&item))).collect();
+    let bystander = counts.iter().position(|&count| count == 0).unwrap();
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &counts);
+    let plan = planner.plan(0, batch()).unwrap();
+    let Scored::Trained { ids, .. } = &plan.scored else { panic!("not the full softmax of a tower") };
+    assert_eq!(*ids, watched.into_iter().collect::<Vec<_>>());
+    let row = |learner: &Learner| learner.model.input_table().rows()[bystander * 8..][..8].to_vec();
+    let before = row(&learner);
+    learner.step(&plan, 0.02).unwrap();
+    assert_eq!(before, row(&learner));
+}
+
+#[test]
+fn a_gate_reads_and_serves_a_row_by_its_count() {
+    let features = features(ITEMS);
+    let config = with_tower("mask_input = 0.0, mask_output = 0.0, gate = 3.0", "");
+    let (learner, planner) = learner(&config);
+    let mut counts = vec![1_u64; ITEMS];
+    counts[4] = 9;
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &counts);
+    let plan = planner.plan(0, batch()).unwrap();
+    let kept = plan.lifts.as_ref().unwrap().input_kept.as_ref().unwrap().flatten_all().unwrap();
+    let kept = kept.to_vec1::<f32>().unwrap();
+    for (id, kept) in plan.ids.iter().zip(kept) {
+        assert_eq!(kept, if *id == 4 { 0.75 } else { 0.25 }, "item {id}");
+    }
+    // What is served is what a step reads.
+    let leaf = gathered(learner.model.input_table(), &plan.ids).unwrap();
+    let lifts = plan.lifts.as_ref().unwrap();
+    let kept = lifts.input_kept.as_ref();
+    let lifted = tower::lift(&learner.model, leaf.as_tensor(), kept, &lifts.input_content).unwrap();
+    let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
+    for (id, row) in plan.ids.iter().zip(lifted.to_vec2::<f32>().unwrap()) {
+        let served = &served.input[*id as usize * 8..][..8];
+        assert!(row.iter().zip(served).all(|(a, b)| (a - b).abs() < 1e-6), "item {id}");
+    }
+}
+
+#[test]
 fn masks_are_drawn_by_item_side_and_step() {
     let features = features(ITEMS);
     let config = with_tower("mask_input = 0.5, mask_output = 0.5", "");
     let (_, planner) = learner(&config);
-    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
     let mut masks = |step| {
         let plan = planner.plan(step, batch()).unwrap();
         let lifts = plan.lifts.unwrap();
@@ -250,7 +323,7 @@ fn masking_does_not_give_the_answer_away() {
     let features = features(ITEMS);
     let config = with_tower("mask_input = 0.0, mask_output = 0.5", "");
     let (_, planner) = learner(&config);
-    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features);
+    let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
     let mut probe = |positives_only: bool| -> f64 {
         // How much more often a true next item is hidden than a negative.
         let (mut hidden, mut all) = ([0.0, 0.0], [0.0, 0.0]);

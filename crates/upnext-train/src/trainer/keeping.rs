@@ -1,6 +1,7 @@
 //! What a run keeps: the best model, checkpoints, the summary.
 
 use serde_json::json;
+use upnext_data::ItemFeatures;
 use upnext_model::tower::finish;
 use upnext_model::{Card, Trained, folder};
 
@@ -45,7 +46,9 @@ impl Trainer<'_> {
             protocol: self.config.train.protocol.to_string(),
             data_hash: self.data.manifest.data_hash(),
             metrics,
-            trained: Trained { steps: self.state.step, tokens: self.state.tokens },
+            trained: Trained { steps: self.state.step, tokens: self.state.tokens, ..self.begun.clone() },
+            encoders: self.features.map(ItemFeatures::encoders).unwrap_or_default(),
+            additions: Vec::new(),
         };
         Ok(folder::save(
             &self.run.model(),

@@ -7,12 +7,15 @@ use std::sync::mpsc::Receiver;
 use serde_json::json;
 use upnext_data::{ItemFeatures, Prepared, Question};
 
+use upnext_model::Trained;
+
 use super::stepping::Issued;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
 use crate::device::DeviceLearner;
 use crate::feed::Fed;
 use crate::log::Log;
+use crate::start::Start;
 use crate::run_folder::RunFolder;
 use crate::state::State;
 use crate::step::Learner;
@@ -26,11 +29,15 @@ pub(super) struct Trainer<'a> {
     pub(super) questions: &'a [Question],
     pub(super) counts: &'a [u64],
     pub(super) features: Option<&'a ItemFeatures>,
+    /// What is known of the model's training before its first step.
+    pub(super) begun: Trained,
     pub(super) run: RunFolder,
     pub(super) checkpoints: Checkpoints,
     pub(super) log: Log,
     pub(super) clock: Clock,
     pub(super) max_steps: u64,
+    /// What the weights were before the first step.
+    pub(super) start: Start<'a>,
     /// The model; behind what is on a device until [`Trainer::settle`].
     pub(super) learner: Learner,
     /// What computes the steps, where it is not the learner itself.
@@ -45,9 +52,12 @@ impl Trainer<'_> {
     /// Reports that everything is set up.
     pub(super) fn started(&mut self, event: &Event) -> Result<()> {
         if let Event::Started { parameters, steps_per_epoch, memory, device, .. } = event {
+            let origin = self.checkpoints.origin();
             self.log.append(&json!({
                 "event": if self.state.log_bytes > 0 { "resumed" } else { "started" },
-                "data_hash": self.data.manifest.data_hash(),
+                "data_hash": origin.data_hash,
+                "features": origin.features,
+                "from": origin.from,
                 "protocol": self.config.train.protocol,
                 "step": self.state.step,
                 "parameters": parameters,

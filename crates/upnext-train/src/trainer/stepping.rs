@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::looping::Trainer;
-use super::{chain, fresh};
+use super::chain;
 use crate::device::DeviceLearner;
 use crate::feed::Fed;
 use crate::schedule::learning_rate;
@@ -138,7 +138,7 @@ impl Trainer<'_> {
                 }
             }
         }
-        self.learner = fresh(self.config, self.data.catalog.len())?;
+        self.learner = self.start.learner()?;
         Ok(0)
     }
 }

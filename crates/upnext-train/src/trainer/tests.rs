@@ -2,6 +2,7 @@
 
 mod device;
 mod guard;
+mod onward;
 mod repair;
 mod resume;
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::start::Start;
 
 #[test]
 fn a_run_that_is_stopped_anywhere_resumes_to_the_same_bits() {
@@ -121,10 +122,11 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 fn every_flipped_byte_of_a_manifest_is_noticed() {
     let (config, data) = (config(&[("train.max_steps", "2")]), data(1));
     let done = run(&config, &data);
-    let origin =
-        Origin { config: config.to_toml().unwrap(), data_hash: data.manifest.data_hash(), features: None };
+    let (data_hash, toml) = (data.manifest.data_hash(), config.to_toml().unwrap());
+    let origin = Origin { config: toml, data_hash, features: None, from: None };
     let checkpoints = Checkpoints::new(&done.dir, origin);
-    let mut learner = fresh(&config, ITEMS as usize).unwrap();
+    let start = Start { config: &config, catalog: &data.catalog, earlier: None };
+    let mut learner = start.learner().unwrap();
     let mut restore = || checkpoints.restore(2, &mut learner.model, &mut learner.adam).is_ok();
     assert!(restore());
     let path = checkpoints.path(2).join("manifest.json");

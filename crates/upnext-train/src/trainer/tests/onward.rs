@@ -1,0 +1,119 @@
+//! Training goes on from a model: on a catalogue that has grown and been renumbered, with old histories replayed.
+
+use upnext_data::History;
+use upnext_model::folder::{Earlier, open_trained};
+
+use super::*;
+
+/// The same histories with every event `later` seconds on, for users from `first` on, over a catalogue with items in front.
+fn grown(old: &Prepared, new_items: usize, first: usize, later: i64) -> Prepared {
+    let mut keys: Vec<String> = (0..new_items).map(|item| format!("aaa{item:02}")).collect();
+    keys.extend((0..ITEMS).map(|item| format!("item{item:03}")));
+    let shift = new_items as u32;
+    let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
+    for (user, history) in old.histories.iter() {
+        let History { items: own, times: at } = history;
+        items.extend(own.iter().map(|item| ItemId(item.0 + shift)));
+        times.extend(at.iter().map(|at| at + if user.index() >= first { later } else { 0 }));
+        offsets.push(items.len() as u64);
+    }
+    let users = old.histories.user_keys().clone();
+    let catalog = Catalog::new(keys.iter().collect(), vec![]).unwrap();
+    prepared(&catalog, &Histories::new(users, offsets, items, times).unwrap())
+}
+
+fn earlier(config: &RunConfig, data: &Prepared) -> Earlier {
+    let done = run(config, data);
+    open_trained(&done.dir.join("model")).unwrap()
+}
+
+#[test]
+fn rows_move_by_key_and_new_items_start_near_the_mean() {
+    for tied in ["true", "false"] {
+        let (config, data) = (config(&[("model.tied", tied)]), data(1));
+        let earlier = earlier(&config, &data);
+        let later = grown(&data, 3, 0, 0);
+        let start = Start { config: &config, catalog: &later.catalog, earlier: Some(&earlier) };
+        let learner = start.learner().unwrap();
+        for (new, old) in [
+            (learner.model.input_table(), earlier.model.input_table()),
+            (learner.model.output_table(), earlier.model.output_table()),
+        ] {
+            assert_eq!(new.rows()[3 * 8..], *old.rows());
+            let mean = |at: usize| old.rows().iter().skip(at).step_by(8).sum::<f32>() / ITEMS as f32;
+            let noise = new.rows()[..3 * 8].iter().enumerate().map(|(at, row)| (row - mean(at % 8)).abs());
+            let noise: Vec<f32> = noise.collect();
+            assert!(noise.iter().all(|&noise| noise < 0.03) && noise.iter().any(|&noise| noise > 1e-4), "{noise:?}");
+        }
+        for (name, _) in earlier.model.parameters().iter() {
+            let values = |model: &upnext_model::Model| model.parameters().values(name).unwrap();
+            assert_eq!(values(&learner.model), values(&earlier.model), "{name}");
+        }
+    }
+}
+
+#[test]
+fn training_that_goes_on_begins_where_the_other_ended() {
+    let (config, data) = (config(&[]), data(1));
+    let first = run(&config, &data);
+    let earlier = open_trained(&first.dir.join("model")).unwrap();
+    assert_eq!(earlier.manifest.trained.from, None);
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("run");
+    let onward = TrainOptions { from: Some(&earlier), ..options() };
+    let second = go(&config, &data, &dir, &onward);
+    let loss = |done: &Done, at: usize| f64::from_bits(done.losses()[at].1);
+    assert!(loss(&second, 0) < 0.9 * loss(&first, 0), "{} {}", loss(&second, 0), loss(&first, 0));
+    let model = open_trained(&dir.join("model")).unwrap();
+    assert_eq!(model.manifest.trained.from.as_ref(), Some(&earlier.manifest.seal));
+    // Resumed without the model it went on from, it says so instead of beginning anew.
+    let Err(Error::Differs { what, .. }) = go(&config, &data, &dir, &resume()).summary else { panic!() };
+    assert!(what.contains("--from"), "{what}");
+    assert!(go(&config, &data, &dir, &TrainOptions { resume: true, ..onward }).summary.is_ok());
+}
+
+#[test]
+fn a_share_of_the_old_histories_trains_beside_the_new_ones() {
+    let (config, data) = (config(&[("train.replay", "0.2")]), data(1));
+    let whole = run(&RunConfig { train: every_history(&config), ..config.clone() }, &data);
+    let earlier = open_trained(&whole.dir.join("model")).unwrap();
+    assert!(earlier.manifest.trained.newest.is_some());
+    let keep = tempfile::tempdir().unwrap();
+    let onward = TrainOptions { from: Some(&earlier), ..options() };
+    // Ten of 45 users have something new.
+    let later = grown(&data, 0, 35, 1_000);
+    let done = go(&config, &later, &keep.path().join("run"), &onward);
+    let tokens = |done: &Done| -> Vec<usize> {
+        let of = |event: &Event| match event {
+            Event::Step { tokens, .. } => Some(*tokens),
+            _ => None,
+        };
+        done.events.iter().filter_map(of).collect()
+    };
+    let (all, some): (usize, usize) = (tokens(&whole).iter().sum(), tokens(&done).iter().sum());
+    let share = some as f64 / all as f64;
+    // 10 users and a fifth of 35: 17 of 45.
+    assert!((0.25..0.5).contains(&share), "{share}");
+    // Without anything new there is nothing to do, and without a model nothing is old.
+    let refused = |data: &Prepared, options: &TrainOptions<'_>| {
+        go(&config, data, &keep.path().join("other"), options).summary.unwrap_err().to_string()
+    };
+    assert!(refused(&data, &onward).contains("nothing new"));
+    assert!(refused(&data, &options()).contains("--from"));
+}
+
+/// The same training with every history in every epoch.
+fn every_history(config: &RunConfig) -> crate::config::TrainConfig {
+    crate::config::TrainConfig { replay: 1.0, ..config.train.clone() }
+}
+
+#[test]
+fn a_model_of_other_shapes_is_refused_by_key() {
+    let data = data(1);
+    let earlier = earlier(&config(&[]), &data);
+    let wide = config(&[("model.hidden", "16"), ("model.dropout", "0.3")]);
+    let start = Start { config: &wide, catalog: &data.catalog, earlier: Some(&earlier) };
+    let message = start.learner().err().unwrap().to_string();
+    assert!(message.contains("model.hidden is 16 in the run and 12 in the model"), "{message}");
+    assert!(!message.contains("dropout"), "{message}");
+}
