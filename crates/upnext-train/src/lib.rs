@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adam;
+pub mod align;
 mod checkpoint;
 mod clock;
 pub mod config;

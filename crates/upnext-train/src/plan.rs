@@ -10,6 +10,7 @@ use upnext_kernels::dropout::Mask;
 use upnext_model::{TowerConfig, tower};
 
 use crate::Result;
+use crate::align::Pairs;
 use crate::config::{Correction, LossConfig, LossKind};
 use crate::correction::candidates;
 use crate::negatives::Sampler;
@@ -65,6 +66,8 @@ pub struct Lifts {
     pub input_kept: Option<Tensor>,
     /// The same for the rows that are scored.
     pub output_kept: Option<Tensor>,
+    /// Items that follow each other, where the loss aligns them.
+    pub pairs: Option<Pairs>,
 }
 
 /// What rows are lifted by.
@@ -81,6 +84,7 @@ struct Lifting<'a> {
 pub struct Planner<'a> {
     seed: u64,
     tied: bool,
+    aligns: bool,
     tower: Option<Lifting<'a>>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
@@ -97,7 +101,8 @@ impl<'a> Planner<'a> {
             }
             LossKind::FullSoftmax => None,
         };
-        Self { seed, tied, tower: None, sampler, index: Index::new(counts.len()) }
+        let (aligns, index) = (loss.align > 0.0, Index::new(counts.len()));
+        Self { seed, tied, aligns, tower: None, sampler, index }
     }
 
     /// The same for a model with a tower over these features.
@@ -146,7 +151,13 @@ impl<'a> Planner<'a> {
             let kept: Vec<f32> = ids.iter().map(seen).collect();
             Ok(Some(Tensor::from_vec(kept, (ids.len(), 1), &Device::Cpu)?))
         };
+        let key = Key { seed: self.seed, purpose: Purpose::Masking, step: plan.step, part: 2 };
+        let pairs = match self.aligns {
+            true => Pairs::draw(&plan.token_rows, &plan.offsets, key)?,
+            false => None,
+        };
         Ok(Some(Lifts {
+            pairs,
             input_content: tower::content(features, &plan.ids)?,
             output_content: output_ids.map(|ids| tower::content(features, ids)).transpose()?,
             input_kept: kept(0, tower.mask_input, &plan.ids)?,

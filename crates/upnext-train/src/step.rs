@@ -55,6 +55,16 @@ struct Leaf {
     ids: Vec<u32>,
 }
 
+/// A step's rows as they are read.
+struct Lifted {
+    /// `(u, r)` what the decoder reads.
+    input: Tensor,
+    /// `(u, r)` what is scored, where one leaf serves both sides.
+    shared: Tensor,
+    /// The alignment loss, where there is one.
+    aligned: Option<Tensor>,
+}
+
 /// The gradient of one table.
 enum TableGradient {
     /// Of the rows `ids`, `(u, r)`.
@@ -92,9 +102,12 @@ impl Learner {
     fn step_by(&mut self, forward: Forward, plan: &Plan, lr: f64) -> Result<Outcome> {
         let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
         let leaf = gathered(self.model.input_table(), &plan.ids)?;
-        let (input, shared) = self.lifted(plan, &leaf)?;
+        let Lifted { input, shared, aligned } = self.lifted(plan, &leaf)?;
         let states_nr = forward(&self.model, &input, &plan.token_rows, &plan.offsets, Some(drop))?;
-        let (loss, scored) = self.loss(plan, &shared, &states_nr)?;
+        let (mut loss, scored) = self.loss(plan, &shared, &states_nr)?;
+        if let Some(aligned) = aligned {
+            loss = (loss + (aligned * self.config.loss.align)?)?;
+        }
         let gradients = loss.backward()?;
         let loss = f64::from(loss.to_scalar::<f32>()?);
 
@@ -117,9 +130,11 @@ impl Learner {
     }
 
     /// The input leaf's rows as the decoder reads them, and as they are scored where one leaf serves both.
-    fn lifted(&self, plan: &Plan, leaf: &Var) -> Result<(Tensor, Tensor)> {
+    fn lifted(&self, plan: &Plan, leaf: &Var) -> Result<Lifted> {
         let rows = leaf.as_tensor();
-        let Some(lifts) = &plan.lifts else { return Ok((rows.clone(), rows.clone())) };
+        let Some(lifts) = &plan.lifts else {
+            return Ok(Lifted { input: rows.clone(), shared: rows.clone(), aligned: None });
+        };
         // The towers speak once for both sides; each side hides rows of its own.
         let semantic = tower::semantic(&self.model, &lifts.input_content)?;
         let side = |kept: Option<&Tensor>| -> Result<Tensor> {
@@ -135,7 +150,11 @@ impl Learner {
             Some(_) => input.clone(),
             None => side(lifts.output_kept.as_ref())?,
         };
-        Ok((input, shared))
+        let aligned = match (&lifts.pairs, &semantic) {
+            (Some(pairs), Some(semantic)) => Some(pairs.loss(semantic, rows)?),
+            _ => None,
+        };
+        Ok(Lifted { input, shared, aligned })
     }
 
     /// The loss, and the output leaf that it scored, if there is one.

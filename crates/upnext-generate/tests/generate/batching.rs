@@ -133,3 +133,40 @@ fn parts_of_two_models_are_refused() {
     let error = Generator::from_parts(parts, Options::default()).unwrap_err();
     assert!(error.to_string().contains("299 counts, but 300 items"), "{error}");
 }
+
+#[test]
+fn a_state_times_an_items_vector_is_its_score() {
+    let generator = generator(ITEMS);
+    let histories = [vec![ItemId(3), ItemId(8)], vec![], vec![ItemId(1)]];
+    let requests: Vec<Request> =
+        histories.iter().map(|history| Request::from_items(history).length(ITEMS).build().unwrap()).collect();
+    let states = generator.states(&requests);
+    assert!(matches!(states[1], Err(RequestError::NothingKnown)));
+    for (request, state) in requests.iter().zip(&states).step_by(2) {
+        let state = state.as_ref().unwrap();
+        assert_eq!(generator.states(std::slice::from_ref(request))[0].as_ref().unwrap(), state, "alone");
+        let slate = generator.generate(std::slice::from_ref(request)).remove(0).unwrap();
+        let mut row = vec![0.0; state.len()];
+        let mut scores = Vec::new();
+        for place in &slate.items {
+            generator.vectors().output_row(place.item, &mut row).unwrap();
+            scores.push(state.iter().zip(&row).map(|(a, b)| f64::from(a * b)).sum::<f64>());
+        }
+        // A list's scores are these, less one number that normalises them.
+        let shift = scores[0] - slate.items[0].score;
+        for (score, place) in scores.iter().zip(&slate.items) {
+            assert!((score - shift - place.score).abs() < 1e-3, "{score} {shift} {}", place.score);
+        }
+    }
+}
+
+#[test]
+fn similar_items_are_named_by_key_and_an_unknown_one_is_refused() {
+    let generator = generator(ITEMS);
+    let key = generator.catalog().key(ItemId(5)).to_owned();
+    let found = generator.similar(&key, 4).unwrap();
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|place| place.key != key && place.score <= 1.0));
+    assert!(found.is_sorted_by(|a, b| a.score >= b.score));
+    assert!(matches!(generator.similar("nobody", 4), Err(RequestError::Unknown(key)) if key == "nobody"));
+}

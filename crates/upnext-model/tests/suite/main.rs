@@ -4,6 +4,7 @@
 
 mod damage;
 mod damaged;
+mod extend;
 mod folder;
 mod gradients;
 mod misfits;

@@ -17,6 +17,15 @@ pub struct LossConfig {
     pub share: Share,
     /// How logits are corrected for the probability with which negatives were drawn.
     pub correction: Correction,
+    /// Weight of the loss that draws what the tower says towards the rows of what is watched beside an item; 0 for none.
+    /// See [`crate::align`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub align: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 /// Sampled or exact.
@@ -74,12 +83,13 @@ struct Raw {
     count: usize,
     share: Share,
     correction: Option<Correction>,
+    align: f64,
 }
 
 impl Default for Raw {
     fn default() -> Self {
         let (kind, negatives, share) = (LossKind::default(), Negatives::default(), Share::default());
-        Self { kind, negatives, count: 256, share, correction: None }
+        Self { kind, negatives, count: 256, share, correction: None, align: 0.0 }
     }
 }
 
@@ -89,8 +99,8 @@ impl From<Raw> for LossConfig {
             Negatives::Uniform => Correction::None,
             Negatives::Popularity { .. } => Correction::Rest,
         };
-        let Raw { kind, negatives, count, share, correction } = raw;
-        Self { kind, negatives, count, share, correction: correction.unwrap_or(usual) }
+        let Raw { kind, negatives, count, share, correction, align } = raw;
+        Self { kind, negatives, count, share, correction: correction.unwrap_or(usual), align }
     }
 }
 
@@ -110,7 +120,13 @@ impl<'de> Deserialize<'de> for LossConfig {
 const MAX_COUNT: usize = 1 << 20;
 
 impl LossConfig {
-    pub(super) fn validate(&self) -> Result<(), Refused> {
+    pub(super) fn validate(&self, has_tower: bool) -> Result<(), Refused> {
+        if !(0.0..=100.0).contains(&self.align) {
+            return Err(Refused::new("loss.align", &self.align, "must lie in [0, 100]"));
+        }
+        if self.align > 0.0 && !has_tower {
+            return Err(Refused::new("loss.align", &self.align, "aligns a tower, and there is no [model.tower]"));
+        }
         if !(1..=MAX_COUNT).contains(&self.count) {
             return Err(Refused::new("loss.count", &self.count, format!("must lie in 1..={MAX_COUNT}")));
         }

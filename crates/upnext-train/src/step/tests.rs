@@ -190,6 +190,7 @@ fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
         (masks, "", "kind = \"full-softmax\""),
         (masks, ", tied = false", "kind = \"full-softmax\""),
         ("mask_input = 0.0, mask_output = 0.0, gate = 2.0", "", "count = 20"),
+        (masks, "", "count = 20, align = 0.05"),
     ] {
         let config = tower_and_loss(masks, rest, loss);
         let (mut learner, planner) = learner(&config);
