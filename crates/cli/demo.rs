@@ -1,5 +1,7 @@
 //! `upnext demo`: the whole line on a generated world.
 
+mod premieres;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +11,8 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde_json::json;
 use upnext_data::synthetic::{World, WorldConfig};
-use upnext_data::{ItemId, Prepared, Question, UserId};
+use upnext_data::{ItemFeatures, ItemId, Prepared, Question, UserId};
+use upnext_encode::{Columns, hashing};
 use upnext_eval::{Asked, Metric, Metrics, Part, Report, baselines, rank};
 use upnext_generate::{Generator, Method, Options, Request, Threads};
 use upnext_model::folder::Served;
@@ -18,6 +21,7 @@ use upnext_train::{RunConfig, TrainOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::BadInput;
+use self::premieres::Premieres;
 use crate::{evaluate as evaluation, prepare, say, shown, train};
 
 /// The run that the demo trains.
@@ -30,43 +34,56 @@ const SHOWN: usize = 3;
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let folder = fresh_folder(&args.out)?;
-    say::news("1/5 generating a streaming world");
+    say::news("1/6 generating a streaming world");
     let world = World::new(WorldConfig::demo(), args.seed)?;
+    let premieres = Premieres::draw(&world, args.seed)?;
     let (events, items) = (folder.join("events.csv"), folder.join("items.csv"));
-    upnext_tables::write_events(&events, &world.catalog()?, &world.histories()?)?;
-    upnext_tables::write_items(&items, &world.catalog()?)?;
+    upnext_tables::write_events(&events, &world.catalog()?, &premieres.log()?)?;
+    upnext_tables::write_items(&items, &premieres.released()?)?;
+    upnext_tables::write_items(&folder.join("tonight.csv"), &premieres.tonight()?)?;
 
-    say::news("2/5 preparing");
+    say::news("2/6 preparing, and hashing what titles are like");
     let (data_dir, run_dir) = (folder.join("data"), folder.join("run"));
     let options = PrepareOptions { events: vec![events], items: Some(items), ..PrepareOptions::default() };
     prepare::prepare(&options, &data_dir)?;
     let data = Prepared::open(&data_dir)?;
 
-    say::news("3/5 training");
+    let columns = Columns::choose(&data.catalog, &["title".into()], &["genres".into(), "franchise".into()])?;
+    let file = hashing::encode(&data.catalog, &columns, hashing::WIDTH)?;
+    file.write(&folder.join("features.safetensors"))?;
+    let (features, _) = ItemFeatures::of(&data.catalog, &[file])?;
+
+    say::news("3/6 training");
     let mut config = RunConfig::from_toml(CONFIG, Path::new("configs/demo.toml"))?;
     config.set("train.seed", &args.seed.to_string())?;
-    train::train(&config, &data, &run_dir, TrainOptions::default())?;
+    let options = TrainOptions { features: Some(&features), ..TrainOptions::default() };
+    train::train(&config, &data, &run_dir, options)?;
 
-    say::news("4/5 evaluating");
+    say::news("4/6 evaluating");
     let model_dir = run_dir.join("model");
     let served = upnext_model::folder::open(&model_dir)?;
-    let (report, truth) = measure(&served, &data, &world)?;
+    let (report, truth) = measure(&served, &data, &world, &premieres)?;
 
-    say::news("5/5 generating lists");
+    say::news("5/6 generating lists");
     let generator = Generator::from_parts(
         served,
         Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() },
     )?;
     let lists = write_lists(&generator, &data, &folder.join("lists.csv"))?;
+
+    say::news("6/6 adding titles that were released after training");
+    let reception = premieres.arrive(&model_dir, &data, &folder.join("model-tonight"))?;
     if args.json {
         let mut object = serde_json::to_value(&report)?;
         object["truth"] = serde_json::to_value(&truth)?;
+        object["premieres"] = reception.json()?;
         object["seconds"] = json!(started.elapsed().as_secs_f64());
         say::json(&object)?;
     } else {
         say::result(&report.table())?;
         say::result(&verdict(&report, &truth))?;
         say::result(&lists)?;
+        say::result(&reception.text())?;
         say::result(&next_steps(&folder, started.elapsed().as_secs_f64()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -93,7 +110,12 @@ fn fresh_folder(out: &Path) -> Result<PathBuf> {
 }
 
 /// The model and the baselines, and the ceiling: ranking by the world's own true probabilities.
-fn measure(served: &Served, data: &Prepared, world: &World) -> Result<(Report, Metrics)> {
+fn measure(
+    served: &Served,
+    data: &Prepared,
+    world: &World,
+    premieres: &Premieres,
+) -> Result<(Report, Metrics)> {
     let protocol: upnext_data::Protocol = served.manifest.protocol.parse()?;
     let split = protocol.split(&data.histories)?;
     let asked = Asked {
@@ -104,7 +126,7 @@ fn measure(served: &Served, data: &Prepared, world: &World) -> Result<(Report, M
         seed: 1,
     };
     let report = evaluation::measure(served, &asked, true)?;
-    let truth = Truth::new(world, data)?;
+    let truth = Truth::new(world, data, premieres)?;
     let ranks: Vec<u32> =
         asked.questions().par_iter().map(|question| truth.rank(data, question)).collect::<Result<_>>()?;
     Ok((report, Metrics::of_ranks(&ranks)))
@@ -113,6 +135,7 @@ fn measure(served: &Served, data: &Prepared, world: &World) -> Result<(Report, M
 /// The generated world, asked by the ids of a prepared folder.
 struct Truth<'a> {
     world: &'a World,
+    premieres: &'a Premieres,
     /// For each item of the prepared folder its place in the world.
     items: Vec<ItemId>,
     /// For each user of the prepared folder its place in the world.
@@ -120,7 +143,7 @@ struct Truth<'a> {
 }
 
 impl<'a> Truth<'a> {
-    fn new(world: &'a World, data: &Prepared) -> Result<Self> {
+    fn new(world: &'a World, data: &Prepared, premieres: &'a Premieres) -> Result<Self> {
         let (all_items, all_users) = (world.catalog()?, world.histories()?);
         let users = data.histories.iter().map(|(user, _)| all_users.find_user(data.histories.user_key(user)));
         let items = (0..data.catalog.len() as u32).map(|id| all_items.find(data.catalog.key(ItemId(id))));
@@ -128,12 +151,14 @@ impl<'a> Truth<'a> {
             users.collect::<Option<_>>().context("the prepared folder has users that the world lacks")?;
         let items =
             items.collect::<Option<_>>().context("the prepared folder has items that the world lacks")?;
-        Ok(Self { world, items, users })
+        Ok(Self { world, premieres, items, users })
     }
 
     /// Rank of the target, seen dropped, by the true probability of each item.
     fn rank(&self, data: &Prepared, question: &Question) -> Result<u32> {
-        let log_probs = self.world.next_log_probs(self.users[question.user.index()], question.start);
+        let user = self.users[question.user.index()];
+        let position = self.premieres.position(user, question.start);
+        let log_probs = self.world.next_log_probs(user, position);
         let scores: Vec<f32> = self.items.iter().map(|item| log_probs[item.index()] as f32).collect();
         let target = question.held_out(&data.histories).items[0];
         let ranks = rank::ranks(&scores, target, question.input(&data.histories).items, &mut Vec::new());

@@ -24,6 +24,8 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
         "protocol": manifest.protocol,
         "data_hash": manifest.data_hash,
         "trained": manifest.trained,
+        "encoders": manifest.encoders,
+        "additions": manifest.additions,
         "metrics": manifest.metrics,
         "generation": model.generation,
     });
@@ -44,6 +46,15 @@ fn facts(model: &Description, config: &Value) -> String {
     facts.add("data hash", manifest.data_hash.clone());
     let (steps, tokens) = (say::count(manifest.trained.steps), say::count(manifest.trained.tokens));
     facts.add("trained for", format!("{steps} steps, {tokens} tokens"));
+    for (modality, encoder) in &manifest.encoders {
+        facts.add(&format!("features {modality}"), say::shorten(encoder, 100));
+    }
+    let joined: usize = manifest.additions.iter().map(|addition| addition.items).sum();
+    if joined > 0 {
+        let bare: usize = manifest.additions.iter().map(|addition| addition.without_features).sum();
+        let (joined, bare) = (say::count(joined), say::count(bare));
+        facts.add("joined later", format!("{joined} items, {bare} of them without features and never recommended"));
+    }
     let seen = if generation.keep_seen { "kept" } else { "dropped" };
     facts.add("lists", format!("{} items unless asked otherwise, seen ones {seen}", generation.length));
     format!("{}\nConfiguration\n  {}\n", facts.text(), settings.join(", "))

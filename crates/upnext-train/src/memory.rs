@@ -5,7 +5,7 @@
 
 use upnext_data::BatchSize;
 use upnext_eval::evaluate::batch_size;
-use upnext_model::ModelConfig;
+use upnext_model::{ModelConfig, TowerConfig};
 
 use crate::config::{LossKind, RunConfig, TableOptimizer};
 use crate::full_softmax;
@@ -138,7 +138,15 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
         LossKind::FullSoftmax => (16 * full_softmax::BLOCK_ITEMS as u64 * (r + 128), 0),
     };
     let rows = (2 * tokens).min(items).saturating_add(scored).saturating_mul(3 * r);
-    let activations = tokens.saturating_mul(l * layer + ends);
+    // What the towers read of each row and make of it: features, gate and up, their product, all with gradients.
+    let read = |tower: &TowerConfig| {
+        let wide: usize = tower.modalities.iter().map(|(_, width)| width + 6 * tower.hidden).sum();
+        let full = config.loss.kind == LossKind::FullSoftmax;
+        let rows = (2 * tokens).min(items).saturating_add(scored).saturating_add(if full { items } else { 0 });
+        rows.saturating_mul((wide + 6 * model.rank) as u64)
+    };
+    let lifted = model.tower.as_ref().map_or(0, read);
+    let activations = tokens.saturating_mul(l * layer + ends).saturating_add(lifted);
     activations.saturating_add(loss).saturating_add(rows).saturating_mul(4).saturating_add(tokens * 3 * 64)
 }
 

@@ -172,10 +172,16 @@ pub(super) fn put(table: &mut toml::Table, key: &str, value: &str) -> Result<()>
         return Err(refuse(format!("`{key}` names no value: give it with its section, such as train.lr")));
     };
     let known: Vec<String> = table.keys().cloned().collect();
-    let Some(keys) = table.get_mut(section).and_then(toml::Value::as_table_mut) else {
+    let Some(mut keys) = table.get_mut(section).and_then(toml::Value::as_table_mut) else {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         return Err(refuse(unknown_key(section, &known)));
     };
+    // A table within a section, such as model.tower, begins with its first value.
+    let (inner, name) = name.rsplit_once('.').map_or((None, name), |(inner, name)| (Some(inner), name));
+    for part in inner.into_iter().flat_map(|inner| inner.split('.')) {
+        let table = keys.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        keys = table.as_table_mut().ok_or_else(|| refuse(format!("`{part}` in `{key}` is no table")))?;
+    }
     match name {
         "users" => drop(keys.remove("tokens")),
         "tokens" => drop(keys.remove("users")),

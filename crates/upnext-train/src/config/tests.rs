@@ -161,6 +161,10 @@ fn overrides_are_toml_or_plain_words() {
     assert_eq!(config.train.max_steps, Some(12));
     assert_eq!(config.train.batch, upnext_data::BatchSize::Tokens(4096));
     assert_eq!(config.train.protocol.to_string(), "last:10");
+    config.set("model.tower.mask_input", "0.3").unwrap();
+    config.set("model.tower.hidden", "16").unwrap();
+    let tower = config.model.tower.unwrap();
+    assert_eq!((tower.mask_input, tower.mask_output, tower.hidden), (0.3, 0.1, 16));
 }
 
 #[test]
@@ -173,6 +177,9 @@ fn overrides_are_refused_as_a_file_is_and_change_nothing() {
         ("train.lr", "0", "train.lr=0: `train.lr` is 0, but it must be above 0"),
         ("train.lr", "fast", "train.lr=fast: `train.lr`: invalid type: string"),
         ("train.seed", "1\nlr = 2", "`train.seed`"),
+        ("model.towr.hidden", "8", "model.towr.hidden=8: unknown key `model.towr`: did you mean `tower`?"),
+        ("model.tower.hiden", "8", "unknown key `model.tower.hiden`: did you mean `hidden`?"),
+        ("train.lr.now", "8", "`lr` in `train.lr.now` is no table"),
         ("loss.kind", "gbce", "loss.kind=gbce: `loss.kind` is \"gbce\""),
         ("model.heads", "3", "model.heads=3: `model.width` is 64"),
     ] {
