@@ -192,12 +192,15 @@ pub(crate) struct EvaluateArgs {
     /// Which held-out items to ask for.
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: SplitName,
-    /// Protocol id (loo, time:T1,T2, last:N) [default: the model's own].
+    /// Protocol id (loo, time:T1,T2[,all], last:N, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
+    /// Content vectors (features.safetensors) for the baseline content-knn; may be repeated. The model holds its own.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_baselines")]
+    pub(crate) features: Vec<PathBuf>,
     /// Leave the baselines out.
     #[arg(long)]
     pub(crate) no_baselines: bool,

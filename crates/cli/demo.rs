@@ -125,7 +125,7 @@ fn measure(
         items: data.catalog.len(),
         seed: 1,
     };
-    let report = evaluation::measure(served, &asked, true)?;
+    let report = evaluation::measure(served, &asked, evaluation::Rivals::With(None))?;
     let truth = Truth::new(world, data, premieres)?;
     let ranks: Vec<u32> =
         asked.questions().par_iter().map(|question| truth.rank(data, question)).collect::<Result<_>>()?;

@@ -1,11 +1,11 @@
 //! `upnext evaluate`: a model's full-ranking metrics beside the baselines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{ItemId, Prepared, Protocol, Split};
+use upnext_data::{Coverage, FeatureFile, ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::{Asked, ModelScorer, Part, Report, baselines, predictions};
 use upnext_model::folder::Served;
@@ -37,10 +37,12 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into()
         );
     }
+    let features = features(&args.features, &data)?;
     if let Some(path) = &args.predictions {
         write_predictions(&served, &data, &asked, path)?;
     }
-    let report = measure(&served, &asked, !args.no_baselines)?;
+    let rivals = if args.no_baselines { Rivals::None } else { Rivals::With(features.as_ref()) };
+    let report = measure(&served, &asked, rivals)?;
     if args.json {
         say::json(&serde_json::to_value(&report)?)?;
     } else {
@@ -49,8 +51,38 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The content vectors of the folder's items out of some files, saying whom they cover.
+fn features(files: &[PathBuf], data: &Prepared) -> Result<Option<ItemFeatures>> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let read: Vec<FeatureFile> =
+        files.iter().map(|path| FeatureFile::read(path)).collect::<Result<_, _>>()?;
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let (features, coverage) = ItemFeatures::of(&data.catalog, &read)
+        .with_context(|| format!("giving the items the features of {}", names.join(", ")))?;
+    for Coverage { modality, width, items, unknown } in coverage {
+        say::news(&format!(
+            "features {modality:?}, {width} wide: {} of {} items have them; {} vectors are of other items",
+            say::count(items),
+            say::count(data.catalog.len()),
+            say::count(unknown)
+        ));
+    }
+    Ok(Some(features))
+}
+
+/// What is printed beside the model.
+#[derive(Clone, Copy)]
+pub(crate) enum Rivals<'a> {
+    /// Nothing.
+    None,
+    /// The baselines, with content-kNN where there are features.
+    With(Option<&'a ItemFeatures>),
+}
+
 /// The model's report, with the baselines where wanted.
-pub(crate) fn measure(served: &Served, asked: &Asked<'_>, with_baselines: bool) -> Result<Report> {
+pub(crate) fn measure(served: &Served, asked: &Asked<'_>, rivals: Rivals<'_>) -> Result<Report> {
     let bar = if say::is_watched() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?);
     let draw = |name: &str, done: usize, of: usize| {
@@ -59,10 +91,9 @@ pub(crate) fn measure(served: &Served, asked: &Asked<'_>, with_baselines: bool) 
         bar.set_message(name.to_owned());
     };
     let options = Options { progress: Some(&draw) };
-    let rivals = if with_baselines {
-        baselines::fit(asked.histories, asked.split, asked.items, options)?
-    } else {
-        Vec::new()
+    let rivals = match rivals {
+        Rivals::None => Vec::new(),
+        Rivals::With(features) => baselines::fit(asked, features, options)?,
     };
     let report = Report::measure(
         &ModelScorer::new(&served.network, &served.vectors).without(&served.ineligible),

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use upnext_data::Histories;
 use upnext_data::popularity;
+use upnext_data::{Histories, ItemFeatures};
 use upnext_data::{Split, Training};
 
+use crate::content_knn::ContentKnn;
 use crate::evaluate::{Options, evaluate};
 use crate::markov::Markov;
 use crate::metric::Metric;
 use crate::popularity::Popularity;
+use crate::random::Random;
 use crate::rank::Seen;
 use crate::transitions::Transitions;
-use crate::{Result, Scorer};
+use crate::{Asked, Cold, Result, Scorer};
 
 /// Name of the first-order chain in reports.
 pub const FIRST_ORDER: &str = "first-order-markov";
@@ -31,28 +33,38 @@ pub struct Baseline<'a> {
     pub parameters: Value,
 }
 
-/// Fits popularity, first-order Markov and windowed Markov to the split's training events.
+/// Fits popularity, first-order Markov and windowed Markov to the split's training events, content-kNN where there are
+/// features, and adds a random order where a question asks for a cold item.
 ///
-/// The chains' parameters are those with the best NDCG@10 on the split's validation questions (seen
-/// dropped): decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5}
-/// for the first-order one. Of equal ones the first named wins, as it does when a split has no
-/// validation questions. The parameters and the validation value are in [`Baseline::parameters`].
+/// Parameters are those with the best NDCG@10 on the split's validation questions, of cold and of warm targets (seen
+/// dropped): decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5} for the
+/// first-order one, and for content-kNN the grid of [`ContentKnn::choose`]. Of equal ones the first named wins, as it
+/// does when a split has no validation questions. The parameters and the validation value are in
+/// [`Baseline::parameters`].
 ///
 /// # Errors
-/// When the split is of other histories, or they hold items outside `items`.
+/// When the split is of other histories, or they hold items outside the catalogue.
 pub fn fit(
-    histories: &Histories,
-    split: &Split,
-    items: usize,
+    asked: &Asked<'_>,
+    features: Option<&ItemFeatures>,
     options: Options<'_>,
 ) -> Result<Vec<Baseline<'static>>> {
+    let Asked { histories, split, items, seed, .. } = *asked;
     let training = split.training(histories)?;
     let counts = popularity::counts(&training.histories, &training.train, items);
+    let cold = Cold::of(&counts);
     let fitting = Fitting { histories, training: &training, split, items, counts: &counts, options };
     let first = fitting.choose(FIRST_ORDER, &[(1, 1.0)], &[1.0, 0.75, 0.5])?;
     let windowed = fitting.choose(WINDOWED, &[(10, 0.8), (10, 0.6), (5, 0.8), (5, 0.6)], &[1.0, 0.75])?;
     let popular = Baseline { scorer: Box::new(Popularity::new(&counts)), parameters: Value::Null };
-    Ok([Some(popular), first, windowed].into_iter().flatten().collect())
+    let asks_cold = asked
+        .questions()
+        .iter()
+        .any(|question| question.held_out(histories).items.first().is_some_and(|&item| cold.has(item)));
+    let random =
+        asks_cold.then(|| Baseline { scorer: Box::new(Random::new(items, seed)), parameters: Value::Null });
+    let content = features.map(|features| fitting.content(features)).transpose()?;
+    Ok([random, Some(popular), first, windowed, content].into_iter().flatten().collect())
 }
 
 /// What every candidate of a grid is fitted to.
@@ -94,6 +106,16 @@ impl Fitting<'_> {
         }
         let outcome = evaluate(chain, self.histories, &self.split.validation, self.options)?;
         Ok(outcome.mean(CHOSEN_BY, Seen::Dropped))
+    }
+
+    fn content(&self, features: &ItemFeatures) -> Result<Baseline<'static>> {
+        let (knn, value) =
+            ContentKnn::choose(features, self.histories, &self.split.validation, self.options)?;
+        let mut parameters = json!(knn.parameters());
+        if let Some(value) = value {
+            parameters["validation_ndcg@10"] = json!(value);
+        }
+        Ok(Baseline { scorer: Box::new(knn), parameters })
     }
 
     fn describe(&self, chain: &Markov, value: f64) -> Value {

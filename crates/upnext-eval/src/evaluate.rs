@@ -8,8 +8,8 @@ use upnext_data::Question;
 use upnext_data::{ItemId, UserId};
 
 use crate::metric::{Metric, Metrics};
-use crate::rank::{Seen, ranks};
-use crate::{Error, Result, Scorer, bootstrap};
+use crate::rank::{Ranks, Seen, among, ranks};
+use crate::{Cold, Error, Result, Scorer, bootstrap};
 
 /// Questions of one batch at most: enough to amortise reading the item vectors once.
 const QUESTIONS: usize = 64;
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub rank_dropped: Vec<u32>,
     /// Rank of the target with seen items kept, from 1.
     pub rank_kept: Vec<u32>,
+    /// Rank of a cold target among the cold items alone, with seen items dropped; none where the target is warm.
+    pub rank_among_cold: Vec<Option<u32>>,
 }
 
 impl Outcome {
@@ -63,7 +65,20 @@ impl Outcome {
     }
 }
 
-/// Ranks the target of every question among all items, under both seen policies.
+/// [`evaluate_with_cold`] where no item counts as cold.
+///
+/// # Errors
+/// As there.
+pub fn evaluate(
+    scorer: &dyn Scorer,
+    histories: &Histories,
+    questions: &[Question],
+    options: Options<'_>,
+) -> Result<Outcome> {
+    evaluate_with_cold(scorer, histories, questions, &Cold::default(), options)
+}
+
+/// Ranks the target of every question among all items, under both seen policies, and a cold one among the cold, too.
 ///
 /// The target is the first held-out event. Ties count against the system (see [`ranks`]). Batches run
 /// in parallel on the current rayon pool, each on one thread; the ranks do not depend on how many
@@ -72,19 +87,20 @@ impl Outcome {
 /// # Errors
 /// When there are no questions, a question is empty, the data hold items that the scorer does not
 /// know, or the scorer fails.
-pub fn evaluate(
+pub fn evaluate_with_cold(
     scorer: &dyn Scorer,
     histories: &Histories,
     questions: &[Question],
+    cold: &Cold,
     options: Options<'_>,
 ) -> Result<Outcome> {
     check(scorer, histories, questions)?;
     let batch = batch_size(scorer.items());
     let done = AtomicUsize::new(0);
-    let parts: Vec<Vec<(u32, u32)>> = questions
+    let parts: Vec<Vec<(Ranks, Option<u32>)>> = questions
         .par_chunks(batch)
         .map(|asked| {
-            let part = rank_batch(scorer, histories, asked)?;
+            let part = rank_batch(scorer, histories, asked, cold)?;
             let so_far = done.fetch_add(asked.len(), Ordering::Relaxed) + asked.len();
             if let Some(progress) = options.progress {
                 progress(scorer.name(), so_far, questions.len());
@@ -92,8 +108,13 @@ pub fn evaluate(
             Ok(part)
         })
         .collect::<Result<_>>()?;
-    let (rank_dropped, rank_kept) = parts.into_iter().flatten().unzip();
-    Ok(Outcome { users: questions.iter().map(|asked| asked.user).collect(), rank_dropped, rank_kept })
+    let found: Vec<(Ranks, Option<u32>)> = parts.into_iter().flatten().collect();
+    Ok(Outcome {
+        users: questions.iter().map(|asked| asked.user).collect(),
+        rank_dropped: found.iter().map(|(ranks, _)| ranks.dropped).collect(),
+        rank_kept: found.iter().map(|(ranks, _)| ranks.kept).collect(),
+        rank_among_cold: found.iter().map(|&(_, among)| among).collect(),
+    })
 }
 
 /// Questions per batch over a catalogue of `items`: what one thread has in flight.
@@ -106,15 +127,22 @@ pub(crate) fn inputs<'a>(histories: &'a Histories, asked: &[Question]) -> Vec<&'
     asked.iter().map(|question| question.input(histories).items).collect()
 }
 
-/// (dropped, kept) ranks of one batch.
-fn rank_batch(scorer: &dyn Scorer, histories: &Histories, asked: &[Question]) -> Result<Vec<(u32, u32)>> {
+/// The ranks of one batch: among all items, and for a cold target among the cold.
+fn rank_batch(
+    scorer: &dyn Scorer,
+    histories: &Histories,
+    asked: &[Question],
+    cold: &Cold,
+) -> Result<Vec<(Ranks, Option<u32>)>> {
     let items = scorer.items();
     let mut scores_bi = vec![0.0; asked.len() * items];
     scorer.score(&inputs(histories, asked), &mut scores_bi)?;
     let mut scratch = Vec::new();
     let rank = |(question, scores): (&Question, &[f32])| {
-        let found = ranks(scores, target(question, histories), question.input(histories).items, &mut scratch);
-        (found.dropped, found.kept)
+        let (target, input) = (target(question, histories), question.input(histories).items);
+        let found = ranks(scores, target, input, &mut scratch);
+        let among = cold.has(target).then(|| among(scores, target, cold.items(), input, &mut scratch));
+        (found, among)
     };
     Ok(asked.iter().zip(scores_bi.chunks_exact(items)).map(rank).collect())
 }

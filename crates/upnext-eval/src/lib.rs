@@ -9,11 +9,15 @@
 //! Split::test -> evaluate(scorer) -> Outcome (ranks) -> Metrics, intervals, slices -> Report
 //! ```
 //!
+//! Where some targets are [`Cold`], a report tells cold and warm ones apart.
+//!
 //! Letters: b questions of a batch, i items of the catalogue, k length of a list.
 #![forbid(unsafe_code)]
 
 pub mod baselines;
 pub mod bootstrap;
+pub mod cold;
+pub mod content_knn;
 mod error;
 pub mod evaluate;
 pub mod markov;
@@ -22,19 +26,23 @@ pub mod mrr;
 pub mod ndcg;
 pub mod popularity;
 pub mod predictions;
+pub mod random;
 pub mod rank;
 pub mod recall;
 pub mod report;
 pub mod scorer;
 pub mod slices;
+pub mod system;
 pub mod table;
 pub mod transitions;
 
 pub use baselines::Baseline;
+pub use cold::Cold;
 pub use error::{Error, Result};
-pub use evaluate::{Options, Outcome, evaluate};
+pub use evaluate::{Options, Outcome, evaluate, evaluate_with_cold};
 pub use metric::{Metric, Metrics};
 pub use predictions::{Row, predictions};
 pub use rank::Seen;
-pub use report::{Asked, Part, Report};
+pub use report::{Asked, ColdStart, Part, Report};
 pub use scorer::{ModelScorer, Scorer};
+pub use system::{Rival, System, Targets};

@@ -53,6 +53,34 @@ pub fn ranks(scores: &[f32], target: ItemId, input: &[ItemId], scratch: &mut Vec
     Ranks { kept, dropped: kept - seen }
 }
 
+/// The target's rank among some of the items only, with seen dropped, counted from 1 as in [`ranks`].
+///
+/// `members` are ascending, within `scores`, and the target is one of them.
+///
+/// ```
+/// use upnext_data::ItemId;
+/// use upnext_eval::rank::among;
+/// let scores = [0.9, 0.5, 0.5, 0.1, 0.7];
+/// // Of the items 1, 2 and 4, item 4 is better than item 1 and item 2 as good; once item 4 was seen, one is left.
+/// assert_eq!(among(&scores, ItemId(1), &[1, 2, 4], &[ItemId(0)], &mut Vec::new()), 3);
+/// assert_eq!(among(&scores, ItemId(1), &[1, 2, 4], &[ItemId(4)], &mut Vec::new()), 2);
+/// ```
+pub fn among(
+    scores: &[f32],
+    target: ItemId,
+    members: &[u32],
+    input: &[ItemId],
+    scratch: &mut Vec<u32>,
+) -> u32 {
+    distinct_but(input, target, scratch);
+    scratch.retain(|item| members.binary_search(item).is_ok());
+    let at = scores[target.index()];
+    let ahead = |items: &[u32]| -> u32 {
+        items.iter().map(|&item| u32::from(at.is_nan() || is_ahead(scores[item as usize], at))).sum()
+    };
+    ahead(members) - ahead(scratch)
+}
+
 /// The distinct items of the input but the target, ascending: what the seen filter drops.
 pub(crate) fn distinct_but(input: &[ItemId], target: ItemId, out: &mut Vec<u32>) {
     out.clear();
@@ -96,6 +124,20 @@ mod tests {
     #[test]
     fn a_target_in_the_history_stays_a_candidate() {
         check(&[4.0, 3.0, 2.0], 1, &[0, 1, 1], 2, 1);
+    }
+
+    #[test]
+    fn among_all_items_is_the_rank_with_seen_dropped() {
+        let scores = [0.5, f32::NAN, 0.5, 0.9, f32::NEG_INFINITY, 0.1];
+        let all: Vec<u32> = (0..6).collect();
+        for target in 0..6 {
+            for input in [&[][..], &[3, 3], &[1, 4, target], &[0, 1, 2, 3, 4, 5]] {
+                let input: Vec<ItemId> = input.iter().map(|&item| ItemId(item)).collect();
+                let expected = ranks(&scores, ItemId(target), &input, &mut Vec::new()).dropped;
+                assert_eq!(among(&scores, ItemId(target), &all, &input, &mut Vec::new()), expected);
+            }
+            assert_eq!(among(&scores, ItemId(target), &[target], &[], &mut Vec::new()), 1);
+        }
     }
 
     #[test]

@@ -3,17 +3,15 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
 use upnext_data::Histories;
 use upnext_data::ItemId;
 use upnext_data::popularity;
 use upnext_data::{Question, Split};
 
-use crate::evaluate::{Options, evaluate, target};
-use crate::metric::Metrics;
-use crate::rank::Seen;
+use crate::evaluate::{Options, evaluate_with_cold, target};
 use crate::slices::{Slices, slices};
-use crate::{Baseline, Result, Scorer};
+use crate::system::{Rival, System};
+use crate::{Baseline, Cold, Error, Result, Scorer};
 
 /// Which questions of a split are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -58,30 +56,30 @@ impl<'a> Asked<'a> {
             Part::Test => &self.split.test,
         }
     }
+
+    /// `(i)` training events of each item.
+    ///
+    /// # Errors
+    /// When the split is of other histories.
+    pub fn counts(&self) -> Result<Vec<u64>> {
+        let training = self.split.training(self.histories)?;
+        Ok(popularity::counts(&training.histories, &training.train, self.items))
+    }
 }
 
-/// One system's metrics: with seen dropped at the top, with seen kept under `kept`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct System {
-    /// With items of the input dropped.
-    #[serde(flatten)]
-    pub dropped: Metrics,
-    /// With items of the input kept.
-    pub kept: Metrics,
-}
-
-/// A system that is printed beside the model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Rival {
-    /// The name.
-    #[serde(skip)]
-    pub name: String,
-    /// Its metrics.
-    #[serde(flatten)]
-    pub system: System,
-    /// The parameters it was given or that were chosen on validation; left out when it has none.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub parameters: Value,
+/// What a report counts where some targets are cold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ColdStart {
+    /// Items of the catalogue that no training event is of.
+    pub items: usize,
+    /// Those of them that the protocol drew; the others occur in held-out events only, or nowhere.
+    pub drawn: usize,
+    /// Questions whose target is cold.
+    pub questions: usize,
+    /// Items that the system never recommends.
+    pub ineligible: usize,
+    /// Questions whose target the system never recommends: misses for it.
+    pub ineligible_questions: usize,
 }
 
 /// Metrics of a model and of the baselines under one protocol, full ranking.
@@ -97,6 +95,9 @@ pub struct Report {
     pub questions: usize,
     /// i: items that were ranked.
     pub items: usize,
+    /// Where some targets are cold: how many items and questions that concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold_start: Option<ColdStart>,
     /// Name of the system at the top.
     pub system: String,
     /// The metrics of the system under evaluation.
@@ -113,7 +114,7 @@ impl Report {
     /// Evaluates a system and the baselines on the same questions.
     ///
     /// # Errors
-    /// As [`evaluate()`].
+    /// As [`evaluate_with_cold`].
     pub fn measure(
         scorer: &dyn Scorer,
         baselines: &[Baseline<'_>],
@@ -121,22 +122,25 @@ impl Report {
         options: Options<'_>,
     ) -> Result<Self> {
         let questions = asked.questions();
-        let outcome = evaluate(scorer, asked.histories, questions, options)?;
+        let counts = asked.counts()?;
+        let cold = Cold::of(&counts);
+        let measure = |scorer: &dyn Scorer| {
+            let outcome = evaluate_with_cold(scorer, asked.histories, questions, &cold, options)?;
+            Ok::<_, Error>(System::of(outcome, asked.seed))
+        };
+        let metrics = measure(scorer)?;
         let mut rivals = Vec::with_capacity(baselines.len());
         for baseline in baselines {
-            let found = evaluate(baseline.scorer.as_ref(), asked.histories, questions, options)?;
             rivals.push(Rival {
                 name: baseline.scorer.name().to_owned(),
-                system: System::of(&found, asked.seed),
+                system: measure(baseline.scorer.as_ref())?,
                 parameters: baseline.parameters.clone(),
             });
         }
         let targets: Vec<ItemId> =
             questions.iter().map(|question| target(question, asked.histories)).collect();
         let lengths: Vec<usize> = questions.iter().map(|question| question.start).collect();
-        let training = asked.split.training(asked.histories)?;
-        let counts = popularity::counts(&training.histories, &training.train, asked.items);
-        let mut users = outcome.users.clone();
+        let mut users = metrics.outcome.users.clone();
         users.dedup();
         Ok(Self {
             protocol: asked.split.protocol.to_string(),
@@ -144,10 +148,11 @@ impl Report {
             users: users.len(),
             questions: questions.len(),
             items: scorer.items(),
+            cold_start: ColdStart::count(&targets, &cold, asked.split, scorer.ineligible()),
             system: scorer.name().to_owned(),
-            metrics: System::of(&outcome, asked.seed),
             baselines: rivals,
-            slices: slices(&outcome, &targets, &lengths, &counts),
+            slices: slices(&metrics.outcome, &targets, &lengths, &counts),
+            metrics,
         })
     }
 
@@ -162,12 +167,18 @@ impl Report {
     }
 }
 
-impl System {
-    fn of(outcome: &crate::Outcome, seed: u64) -> Self {
-        Self {
-            dropped: outcome.metrics_with_intervals(Seen::Dropped, seed),
-            kept: outcome.metrics_with_intervals(Seen::Kept, seed),
-        }
+impl ColdStart {
+    /// Counts; none where no target is cold.
+    fn count(targets: &[ItemId], cold: &Cold, split: &Split, ineligible: &[u32]) -> Option<Self> {
+        let questions = targets.iter().filter(|&&item| cold.has(item)).count();
+        let never = |item: &&ItemId| ineligible.binary_search(&item.0).is_ok();
+        (questions > 0).then(|| Self {
+            items: cold.items().len(),
+            drawn: cold.items().iter().filter(|&&item| split.protocol.is_cold(ItemId(item))).count(),
+            questions,
+            ineligible: ineligible.len(),
+            ineligible_questions: targets.iter().filter(never).count(),
+        })
     }
 }
 

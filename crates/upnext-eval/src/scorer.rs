@@ -22,6 +22,11 @@ pub trait Scorer: Sync {
     /// # Errors
     /// When an input is empty or holds an unknown item, or `out` has another size.
     fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()>;
+
+    /// Items that are never recommended, ascending: one of them as a target is a miss, and a report counts it.
+    fn ineligible(&self) -> &[u32] {
+        &[]
+    }
 }
 
 /// The frozen network with its item vectors.
@@ -67,6 +72,10 @@ impl Scorer for ModelScorer<'_> {
             self.ineligible.iter().for_each(|&item| row[item as usize] = f32::NEG_INFINITY);
         }
         Ok(())
+    }
+
+    fn ineligible(&self) -> &[u32] {
+        self.ineligible
     }
 }
 

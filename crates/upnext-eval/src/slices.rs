@@ -111,7 +111,8 @@ mod tests {
 
     fn outcome() -> Outcome {
         let ranks = vec![1, 20, 3, 11];
-        Outcome { users: (0..4).map(UserId).collect(), rank_dropped: ranks.clone(), rank_kept: ranks }
+        let users = (0..4).map(UserId).collect();
+        Outcome { users, rank_dropped: ranks.clone(), rank_kept: ranks, rank_among_cold: vec![None; 4] }
     }
 
     #[test]

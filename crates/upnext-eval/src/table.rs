@@ -3,13 +3,18 @@
 use std::fmt::Write;
 
 use crate::metric::{Metric, Metrics};
-use crate::report::{Report, System};
+use crate::report::{ColdStart, Report};
+use crate::system::System;
 
 /// Columns of the table.
 const COLUMNS: [Metric; 4] = [Metric::HitRate(10), Metric::Ndcg(10), Metric::Mrr, Metric::MrrAt(100)];
 
+/// Columns of the tables of cold and warm targets, each with its interval.
+const APART: [Metric; 3] = [Metric::HitRate(10), Metric::Ndcg(10), Metric::Mrr];
+
 /// The report as text: a heading that carries protocol, seen policy and catalogue size, a line for
-/// each system, the model's intervals, the chosen parameters and the slices.
+/// each system, the model's intervals, cold and warm targets apart where some are cold, the chosen parameters and the
+/// slices.
 pub fn table(report: &Report) -> String {
     let mut out = String::new();
     let head = format!(
@@ -26,6 +31,9 @@ pub fn table(report: &Report) -> String {
             row(&mut out, name, pick(system), width);
         }
         intervals(&mut out, pick(&report.metrics), width);
+    }
+    if let Some(counts) = &report.cold_start {
+        apart(&mut out, counts, &systems, width);
     }
     let chosen: Vec<String> = report
         .baselines
@@ -52,8 +60,55 @@ pub fn table(report: &Report) -> String {
     out
 }
 
+/// Cold targets among all items and among the cold ones, and warm targets: every system with its intervals.
+fn apart(out: &mut String, counts: &ColdStart, systems: &[(&str, &System)], width: usize) {
+    let ColdStart { items, drawn, questions, ineligible, ineligible_questions } = counts;
+    line(
+        out,
+        &format!(
+            "\n{questions} questions ask for cold items: {items} items have no training event, {drawn} of them by the \
+             protocol's draw"
+        ),
+    );
+    if *ineligible > 0 {
+        let what = format!(
+            "{ineligible} items without features are never recommended, a miss in {ineligible_questions} questions"
+        );
+        line(out, &what);
+    }
+    let kinds: [(&str, PickSome); 3] = [
+        ("cold targets among all items", |system| Some(&system.cold.as_ref()?.dropped)),
+        ("cold targets among the cold items", |system| system.cold.as_ref()?.among_cold.as_ref()),
+        ("warm targets among all items", |system| Some(&system.warm.as_ref()?.dropped)),
+    ];
+    for (kind, pick) in kinds {
+        let found: Vec<(&str, &Metrics)> =
+            systems.iter().filter_map(|&(name, system)| Some((name, pick(system)?))).collect();
+        if found.is_empty() {
+            continue;
+        }
+        line(out, &format!("\n  {kind}, seen dropped"));
+        let mut head = format!("  {:<width$}", "");
+        for metric in APART {
+            let _ = write!(head, "  {:<23}", format!("{metric} [95 %]"));
+        }
+        line(out, head.trim_end());
+        for (name, metrics) in found {
+            let mut text = format!("  {name:<width$}");
+            for metric in APART {
+                let value = metrics.get(metric).unwrap_or(0.0);
+                let [low, high] = metrics.interval(metric).unwrap_or([value; 2]);
+                let _ = write!(text, "  {value:.4} [{low:.4}, {high:.4}]");
+            }
+            line(out, &text);
+        }
+    }
+}
+
 /// Which metrics of a system a part of the table shows.
 type Pick = fn(&System) -> &Metrics;
+/// The same where a system may have none.
+type PickSome = fn(&System) -> Option<&Metrics>;
 
 fn dropped(system: &System) -> &Metrics {
     &system.dropped

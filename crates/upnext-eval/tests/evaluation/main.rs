@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
+mod cold;
+#[cfg(test)]
 mod markov;
 #[cfg(test)]
 mod model;

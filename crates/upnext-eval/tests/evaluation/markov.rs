@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upnext_data::{Histories, ItemId, Protocol, popularity};
 use upnext_eval::markov::Markov;
 use upnext_eval::transitions::Transitions;
-use upnext_eval::{Error, Scorer, baselines};
+use upnext_eval::{Asked, Error, Part, Scorer, baselines};
 
 use crate::toy;
 
@@ -104,7 +104,8 @@ fn impossible_windows_and_foreign_data_are_refused() {
 fn the_chosen_parameters_are_reported() {
     let histories = toy::histories(300, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
-    let fitted = baselines::fit(&histories, &split, 60, Default::default()).unwrap();
+    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
+    let fitted = baselines::fit(&asked, None, Default::default()).unwrap();
     let names: Vec<&str> = fitted.iter().map(|baseline| baseline.scorer.name()).collect();
     assert_eq!(names, ["popularity", baselines::FIRST_ORDER, baselines::WINDOWED]);
     assert!(fitted[0].parameters.is_null());
