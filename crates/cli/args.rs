@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use upnext_eval::Metric;
 use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 use upnext_train::device::Choice;
 
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Rank held-out items over the whole catalogue, beside the baselines.
     Evaluate(EvaluateArgs),
+    /// Compare evaluation reports with a reference, question by question: differences, intervals, p-values.
+    Compare(CompareArgs),
     /// Write next-item lists.
     Generate(GenerateArgs),
     /// Add new items to a model without training, from what they are like.
@@ -198,6 +201,9 @@ pub(crate) struct EvaluateArgs {
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
+    /// Also write the report, with every rank behind it, to a file for `upnext compare`. An existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Content vectors (features.safetensors) for the baseline content-knn; may be repeated. The model holds its own.
     #[arg(long, value_name = "FILE", conflicts_with = "no_baselines")]
     pub(crate) features: Vec<PathBuf>,
@@ -207,6 +213,47 @@ pub(crate) struct EvaluateArgs {
     /// Print one JSON object on standard output and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Reports of `evaluate --report`, the reference first; FILE:SYSTEM for a baseline in it, such as a.json:content-knn.
+    /// Several joined by commas (seeds, cold draws) are pooled: the first of one side is paired with the first of the other,
+    /// and so on.
+    #[arg(value_name = "REPORT", required = true, num_args = 2..)]
+    pub(crate) reports: Vec<String>,
+    /// Metrics: hr@K, ndcg@K, mrr, mrr@K; may be repeated.
+    #[arg(long, value_name = "METRIC", value_delimiter = ',', default_value = "hr@10,ndcg@10,mrr")]
+    pub(crate) metric: Vec<Metric>,
+    /// Which targets: all, warm or cold ones among all items, or cold ones among the cold items.
+    #[arg(long, value_name = "TARGETS", default_value = "all")]
+    pub(crate) on: OnName,
+    /// Whether items of the input are dropped from the ranking or kept.
+    #[arg(long, value_name = "POLICY", default_value = "dropped")]
+    pub(crate) seen: SeenName,
+    /// Resamples of the users behind intervals and p-values.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    pub(crate) resamples: u32,
+    /// Seed of the resamples.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnName {
+    All,
+    Warm,
+    Cold,
+    AmongCold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeenName {
+    Dropped,
+    Kept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use upnext_data::{Coverage, FeatureFile, ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
-use upnext_eval::{Asked, ModelScorer, Part, Report, baselines, predictions};
+use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
 use upnext_model::folder::Served;
 use upnext_tables::RowSink;
 
@@ -47,6 +47,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         say::json(&serde_json::to_value(&report)?)?;
     } else {
         say::result(&report.table())?;
+    }
+    if let Some(path) = &args.report {
+        Record::of(&report, &asked, &data.catalog)?.write(path)?;
+        say::news(&format!("{}: report of {} questions", path.display(), say::count(report.questions)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -34,6 +34,7 @@ fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let tables = cause.downcast_ref::<upnext_tables::Error>();
     let train = cause.downcast_ref::<upnext_train::Error>();
+    let eval = cause.downcast_ref::<upnext_eval::Error>();
     let data = cause.downcast_ref::<upnext_data::Error>();
     let model = cause.downcast_ref::<upnext_model::Error>();
     cause.is::<BadInput>()
@@ -61,6 +62,21 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NoBf16
                     | Error::TowerOnDevice
                     | Error::From(_)
+            )
+        })
+        || eval.is_some_and(|error| {
+            use upnext_eval::Error;
+            matches!(
+                error,
+                Error::ReadReport { .. }
+                    | Error::ReportJson { .. }
+                    | Error::ReportVersion { .. }
+                    | Error::ReportField { .. }
+                    | Error::NoSystem { .. }
+                    | Error::Unpaired(_)
+                    | Error::Pooled { .. }
+                    | Error::NothingToCompare(_)
+                    | Error::AmongColdKept
             )
         })
         || data.is_some()

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod compare;
 mod demo;
 mod doctor;
 mod evaluate;
@@ -64,6 +65,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Prepare(args) => prepare::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Extend(args) => extend::run(args),
         Command::Similar(args) => similar::run(args),

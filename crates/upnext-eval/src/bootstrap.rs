@@ -61,26 +61,35 @@ pub fn intervals<const N: usize>(sums: &[[f64; N]], counts: &[u32], seed: u64) -
         .into_par_iter()
         .map(|resample| resampled(&sums[..users], &counts[..users], resample, seed))
         .collect();
-    std::array::from_fn(|metric| {
-        let mut sorted: Vec<f64> = means.iter().map(|mean| mean[metric]).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        [quantile(&sorted, OUTSIDE / 2.0), quantile(&sorted, 1.0 - OUTSIDE / 2.0)]
-    })
+    std::array::from_fn(|metric| middle(&mut means.iter().map(|mean| mean[metric]).collect::<Vec<f64>>()))
 }
 
 /// The means of one resample: as many users as there are, drawn with replacement.
 fn resampled<const N: usize>(sums: &[[f64; N]], counts: &[u32], resample: usize, seed: u64) -> [f64; N] {
-    let key = Key { seed, purpose: Purpose::Bootstrap, step: resample as u64, part: 0 };
-    let mut rng = key.rng();
     let mut totals = [0.0; N];
     let mut questions = 0_u64;
-    for _ in 0..sums.len() {
-        // Multiply-shift instead of a remainder; its bias is below users / 2^32.
-        let drawn = ((u64::from(rng.next_u32()) * sums.len() as u64) >> 32) as usize;
+    for drawn in draws(sums.len(), resample, seed) {
         totals.iter_mut().zip(&sums[drawn]).for_each(|(total, value)| *total += value);
         questions += u64::from(counts[drawn]);
     }
     totals.map(|total| if questions == 0 { 0.0 } else { total / questions as f64 })
+}
+
+/// The users of one resample: as many as there are, drawn with replacement by the key (seed, bootstrap, resample).
+pub(crate) fn draws(users: usize, resample: usize, seed: u64) -> impl Iterator<Item = usize> {
+    let key = Key { seed, purpose: Purpose::Bootstrap, step: resample as u64, part: 0 };
+    let mut rng = key.rng();
+    // Multiply-shift instead of a remainder; its bias is below users / 2^32.
+    (0..users).map(move |_| ((u64::from(rng.next_u32()) * users as u64) >> 32) as usize)
+}
+
+/// The 95 % interval that lies in the middle of some values, which this sorts; `[0, 0]` for none.
+pub(crate) fn middle(values: &mut [f64]) -> [f64; 2] {
+    if values.is_empty() {
+        return [0.0; 2];
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    [quantile(values, OUTSIDE / 2.0), quantile(values, 1.0 - OUTSIDE / 2.0)]
 }
 
 /// The q-quantile of sorted values, linear between neighbours (type 7 of Hyndman & Fan 1996).

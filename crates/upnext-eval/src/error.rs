@@ -1,4 +1,6 @@
-//! What can go wrong in an evaluation.
+//! What can go wrong in an evaluation or a comparison.
+
+use std::path::PathBuf;
 
 /// An evaluation that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,77 @@ pub enum Error {
         /// Users of the histories.
         histories: usize,
     },
+    /// A report's file cannot be read.
+    #[error("reading the report {}", path.display())]
+    ReadReport {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A report's file cannot be written.
+    #[error("writing the report {}", path.display())]
+    WriteReport {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file is no report, or one whose text was changed.
+    #[error("{} is no report that `upnext evaluate --report` wrote", path.display())]
+    ReportJson {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong, with the field.
+        source: serde_json::Error,
+    },
+    /// A report of another version.
+    #[error("{} is a report of version {found}, but this program reads version {known}", path.display())]
+    ReportVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A report that contradicts itself.
+    #[error("{}: {field} {need}", path.display())]
+    ReportField {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        need: String,
+    },
+    /// A report lacks the system asked for.
+    #[error("{} has no system {name:?}; it has {}", path.display(), known.join(", "))]
+    NoSystem {
+        /// The file.
+        path: PathBuf,
+        /// The system asked for.
+        name: String,
+        /// The systems there.
+        known: Vec<String>,
+    },
+    /// Two reports that did not ask the same.
+    #[error(transparent)]
+    Unpaired(Box<Unpaired>),
+    /// Sides of different numbers of reports.
+    #[error("the reference pools {reference} reports and another side {other}: they are paired one by one")]
+    Pooled {
+        /// Reports of the reference.
+        reference: usize,
+        /// Reports of the other side.
+        other: usize,
+    },
+    /// No question is of the kind that is compared.
+    #[error("the reports hold no question to compare on {0}")]
+    NothingToCompare(&'static str),
+    /// Among cold items there is one seen policy.
+    #[error("ranks among cold items are with seen items dropped; they cannot be had with seen kept")]
+    AmongColdKept,
     /// The receiver of the predictions failed.
     #[error("writing predictions")]
     Sink(#[source] std::io::Error),
@@ -78,6 +151,26 @@ pub enum Error {
     /// The data refused a request.
     #[error("reading the histories")]
     Data(#[from] upnext_data::Error),
+}
+
+/// What keeps two reports from being compared question by question.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} and {} cannot be compared question by question: {what} is {left} in one and {right} in the other",
+    left_path.display(),
+    right_path.display()
+)]
+pub struct Unpaired {
+    /// One report.
+    pub left_path: PathBuf,
+    /// The other.
+    pub right_path: PathBuf,
+    /// What differs.
+    pub what: String,
+    /// What it is in the one.
+    pub left: String,
+    /// What it is in the other.
+    pub right: String,
 }
 
 /// A result of this crate.

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! Split::test -> evaluate(scorer) -> Outcome (ranks) -> Metrics, intervals, slices -> Report
+//! Report -> Record (a file with its ranks) -> compare(reference, others) -> Comparison
 //! ```
 //!
 //! Where some targets are [`Cold`], a report tells cold and warm ones apart.
@@ -17,9 +18,11 @@
 pub mod baselines;
 pub mod bootstrap;
 pub mod cold;
+pub mod compare;
 pub mod content_knn;
 mod error;
 pub mod evaluate;
+pub mod holm;
 pub mod markov;
 pub mod metric;
 pub mod mrr;
@@ -29,6 +32,7 @@ pub mod predictions;
 pub mod random;
 pub mod rank;
 pub mod recall;
+pub mod record;
 pub mod report;
 pub mod scorer;
 pub mod slices;
@@ -38,11 +42,13 @@ pub mod transitions;
 
 pub use baselines::Baseline;
 pub use cold::Cold;
-pub use error::{Error, Result};
+pub use compare::{Comparison, Difference, How, On, Side, compare};
+pub use error::{Error, Result, Unpaired};
 pub use evaluate::{Options, Outcome, evaluate, evaluate_with_cold};
 pub use metric::{Metric, Metrics};
 pub use predictions::{Row, predictions};
 pub use rank::Seen;
+pub use record::Record;
 pub use report::{Asked, ColdStart, Part, Report};
 pub use scorer::{ModelScorer, Scorer};
 pub use system::{Rival, System, Targets};

@@ -4,6 +4,8 @@
 //! `ndcg.rs` and `mrr.rs` hold the formulas.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -75,6 +77,36 @@ impl fmt::Display for Metric {
             Self::Ndcg(k) => write!(f, "ndcg@{k}"),
             Self::Mrr => write!(f, "mrr"),
             Self::MrrAt(k) => write!(f, "mrr@{k}"),
+        }
+    }
+}
+
+/// A metric that is none of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no metric {0:?}; known are hr@K, ndcg@K, mrr and mrr@K with K from 1")]
+pub struct UnknownMetric(String);
+
+/// The name as it is printed.
+///
+/// ```
+/// use upnext_eval::Metric;
+/// assert_eq!("ndcg@10".parse(), Ok(Metric::Ndcg(10)));
+/// assert!("ndcg@0".parse::<Metric>().is_err());
+/// ```
+impl FromStr for Metric {
+    type Err = UnknownMetric;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMetric> {
+        let unknown = || UnknownMetric(name.to_owned());
+        let Some((kind, cut)) = name.split_once('@') else {
+            return if name == "mrr" { Ok(Self::Mrr) } else { Err(unknown()) };
+        };
+        let cut = cut.parse::<NonZeroU32>().map_err(|_| unknown())?.get();
+        match kind {
+            "hr" => Ok(Self::HitRate(cut)),
+            "ndcg" => Ok(Self::Ndcg(cut)),
+            "mrr" => Ok(Self::MrrAt(cut)),
+            _ => Err(unknown()),
         }
     }
 }
@@ -160,6 +192,17 @@ mod tests {
         check(Metric::Ndcg(20), (1.0 + 0.5 + 1.0 / 3.0 + 0.25) / 5.0);
         check(Metric::Mrr, (1.0 + 1.0 / 3.0 + 1.0 / 7.0 + 1.0 / 15.0 + 1.0 / 200.0) / 5.0);
         check(Metric::MrrAt(100), (1.0 + 1.0 / 3.0 + 1.0 / 7.0 + 1.0 / 15.0) / 5.0);
+    }
+
+    #[test]
+    fn a_printed_name_is_read_back_and_no_other() {
+        for metric in REPORTED {
+            assert_eq!(metric.to_string().parse(), Ok(metric));
+        }
+        for wrong in ["", "hr", "mrr@", "ndcg@-1", "hr@1.5", "recall@10", "NDCG@10", "hr@4294967296"] {
+            let error = wrong.parse::<Metric>().unwrap_err().to_string();
+            assert!(error.contains(&format!("{wrong:?}")), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use upnext_data::{Catalog, FeatureFile, Histories, ItemFeatures, ItemId, Modality, Protocol, Split};
 use upnext_eval::{
-    Asked, Cold, Metric, Options, Part, Report, Result, Scorer, baselines, evaluate_with_cold,
+    Asked, Cold, Error, How, Metric, On, Options, Part, Record, Report, Result, Scorer, Seen, Side,
+    baselines, compare, evaluate_with_cold,
 };
 
 use crate::toy::{self, Hashed};
@@ -156,4 +157,35 @@ fn targets_that_are_never_recommended_are_counted_and_missed() {
     let found = report.metrics.cold.as_ref().unwrap();
     assert_eq!(found.dropped.get(Metric::HitRate(20)), Some(0.0));
     assert!(report.table().contains("are never recommended, a miss in"));
+}
+
+#[test]
+fn a_record_holds_the_ranks_and_compares_a_baseline_with_the_model() {
+    let (histories, split) = cold_split();
+    let catalog = toy::catalog(ITEMS);
+    let asked = asked(&histories, &split);
+    let baselines = baselines::fit(&asked, Some(&features(&catalog)), Options::default()).unwrap();
+    let scorer = Hashed { items: ITEMS, levels: 1 << 20 };
+    let report = Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("report.json");
+    Record::of(&report, &asked, &catalog).unwrap().write(&path).unwrap();
+    let record = Record::read(&path).unwrap();
+    assert_eq!(record.len(), report.questions);
+    assert_eq!(record.system(None).unwrap().dropped, report.metrics.outcome.rank_dropped);
+    let (model, knn) = (Side::new(&record, None).unwrap(), Side::new(&record, Some("content-knn")).unwrap());
+    for (on, seen, metrics) in [
+        (On::All, Seen::Dropped, &report.metrics.dropped),
+        (On::All, Seen::Kept, &report.metrics.kept),
+        (On::Cold, Seen::Dropped, &report.metrics.cold.as_ref().unwrap().dropped),
+        (On::AmongCold, Seen::Dropped, report.metrics.cold.as_ref().unwrap().among_cold.as_ref().unwrap()),
+        (On::Warm, Seen::Kept, &report.metrics.warm.as_ref().unwrap().kept),
+    ] {
+        let how = How { metrics: vec![Metric::Ndcg(10)], on, seen, resamples: 1_000, seed: 1 };
+        let found = compare(&[model], &[vec![knn]], &how).unwrap();
+        let difference = &found.comparisons[0].differences[0];
+        assert!((difference.reference - metrics.get(Metric::Ndcg(10)).unwrap()).abs() < 1e-12);
+        assert!(on == On::Warm || difference.p < 0.01, "{difference:?}");
+    }
+    assert!(matches!(Side::new(&record, Some("oracle")), Err(Error::NoSystem { .. })));
 }
