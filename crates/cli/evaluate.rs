@@ -37,7 +37,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into()
         );
     }
-    let features = features(&args.features, &data)?;
+    let features = match args.features.is_empty() {
+        true => None,
+        false => Some(open::features(&args.features, &data.catalog, None)?),
+    };
     if let Some(path) = &args.predictions {
         write_predictions(&served, &data, &asked, path)?;
     }
@@ -53,27 +56,6 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         say::news(&format!("{}: report of {} questions", path.display(), say::count(report.questions)));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The content vectors of the folder's items out of some files, saying whom they cover.
-fn features(files: &[PathBuf], data: &Prepared) -> Result<Option<ItemFeatures>> {
-    if files.is_empty() {
-        return Ok(None);
-    }
-    let read: Vec<FeatureFile> =
-        files.iter().map(|path| FeatureFile::read(path)).collect::<Result<_, _>>()?;
-    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    let (features, coverage) = ItemFeatures::of(&data.catalog, &read)
-        .with_context(|| format!("giving the items the features of {}", names.join(", ")))?;
-    for Coverage { modality, width, items, unknown } in coverage {
-        say::news(&format!(
-            "features {modality:?}, {width} wide: {} of {} items have them; {} vectors are of other items",
-            say::count(items),
-            say::count(data.catalog.len()),
-            say::count(unknown)
-        ));
-    }
-    Ok(Some(features))
 }
 
 /// What is printed beside the model.
