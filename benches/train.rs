@@ -40,7 +40,7 @@ const MEDIUM: Shape = [256, 4, 4, 684, 32];
 fn main() -> Result<(), Box<dyn Error>> {
     if let Some(arguments) = interleave::worker() {
         let shape = if arguments[0] == "medium" { MEDIUM } else { SMALL };
-        return work(shape, arguments[1] == "full");
+        return work(shape, arguments[1] == "full", &arguments[2]);
     }
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
@@ -74,7 +74,8 @@ fn compare(title: &str, name: &str, shape: Shape, loss: &str) -> Result<(), Box<
     );
     let peer = |settings: &str| peers::python("sasrec.py", &format!("{sizes} {settings}"));
     let workers = vec![
-        ("upnext f32".into(), interleave::ourselves(&[name, loss])?),
+        ("upnext f32".into(), interleave::ourselves(&[name, loss, "f32"])?),
+        ("upnext bf16".into(), interleave::ourselves(&[name, loss, "bf16"])?),
         ("PyTorch f32".into(), peer("--attention-dropout 0.2")),
         ("PyTorch f32, fused attention (no dropout in it)".into(), peer("--attention-dropout 0")),
         ("PyTorch bf16, fused attention".into(), peer("--attention-dropout 0 --precision bf16")),
@@ -84,13 +85,13 @@ fn compare(title: &str, name: &str, shape: Shape, loss: &str) -> Result<(), Box<
 }
 
 /// Steps over rectangular batches of uniform items.
-fn work([width, layers, heads, hidden, users]: Shape, full: bool) -> Result<(), Box<dyn Error>> {
+fn work([width, layers, heads, hidden, users]: Shape, full: bool, precision: &str) -> Result<(), Box<dyn Error>> {
     let loss = if full { "kind = \"full-softmax\"" } else { "kind = \"sampled-softmax\"\ncount = 256" };
     let config = RunConfig::from_toml(
         &format!(
             "[model]\nlayers = {layers}\nwidth = {width}\nheads = {heads}\nhidden = {hidden}\nrank = {width}\n\
              project = false\nwindow = {WINDOW}\npositions = \"learned\"\ndropout = 0.2\ntied = true\n[loss]\n{loss}\n\
-             [train]\nprotocol = \"loo\"\nusers = {users}\n"
+             [train]\nprotocol = \"loo\"\nusers = {users}\nprecision = \"{precision}\"\n"
         ),
         Path::new("benches/train.rs"),
     )?;

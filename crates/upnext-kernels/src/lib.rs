@@ -12,6 +12,7 @@
 #[cfg(feature = "mimalloc")]
 pub mod allocator;
 pub mod attention;
+pub mod bf16;
 pub mod dropout;
 pub mod gate;
 mod lane;
@@ -20,6 +21,7 @@ pub mod level;
 pub mod norm;
 mod packed;
 pub mod product;
+pub mod products;
 pub mod rotary;
 pub mod rows;
 pub mod score;
@@ -27,6 +29,7 @@ pub mod softmax;
 #[cfg(test)]
 mod testing;
 mod tile;
+pub mod tiles;
 mod transpose;
 pub mod view;
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use upnext_kernels::products::Products;
 use upnext_kernels::rotary::Rotary;
 
 use crate::config::{ModelConfig, Positions};
@@ -14,6 +15,15 @@ use crate::error::Result;
 use crate::init::Parameters;
 use crate::ops::gather::Segments;
 use crate::ops::{Layout, attention, embed, gather, linear, mlp, norm};
+
+/// Which sub-layer of a step is meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sub {
+    /// Its layer, from 0.
+    pub(crate) layer: usize,
+    /// Dropout of the step; none outside training.
+    pub(crate) drop: Option<Drop>,
+}
 
 /// The operations of a decoder over one batch, each in the same form.
 pub(crate) trait Forms {
@@ -34,7 +44,7 @@ pub(crate) trait Forms {
         x: &Tensor,
         qkv: &Tensor,
         out: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor>;
     /// The feed-forward sub-layer.
     fn mlp(
@@ -42,7 +52,7 @@ pub(crate) trait Forms {
         x: &Tensor,
         gate_up: &Tensor,
         down: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor>;
     /// The norm of every row.
     fn norm(&self, x: &Tensor) -> candle_core::Result<Tensor>;
@@ -68,7 +78,7 @@ pub(crate) fn decode(
     x_nd = forms.embed(&x_nd, positions, drop)?;
     for layer in 0..config.layers {
         let matrix = |part: &str| parameters.get(&format!("decoder.{layer}.{part}"));
-        let sub = mlp::Settings { layer, drop };
+        let sub = Sub { layer, drop };
         x_nd = forms.attention(&x_nd, matrix("attention.qkv")?, matrix("attention.out")?, sub)?;
         x_nd = forms.mlp(&x_nd, matrix("mlp.gate_up")?, matrix("mlp.down")?, sub)?;
     }
@@ -85,12 +95,17 @@ pub(crate) struct Jagged {
     pub(crate) segments: Arc<Segments>,
     pub(crate) heads: usize,
     pub(crate) rotary: Option<Arc<Rotary>>,
+    pub(crate) products: Products,
 }
 
 impl Jagged {
-    fn settings(&self, mlp::Settings { layer, drop }: mlp::Settings) -> attention::Settings {
+    fn attention(&self, Sub { layer, drop }: Sub) -> attention::Settings {
         let (layout, rotary) = (Arc::clone(&self.layout), self.rotary.clone());
-        attention::Settings { layout, heads: self.heads, rotary, layer, drop }
+        attention::Settings { layout, heads: self.heads, rotary, layer, drop, products: self.products }
+    }
+
+    fn mlp(&self, Sub { layer, drop }: Sub) -> mlp::Settings {
+        mlp::Settings { layer, drop, products: self.products }
     }
 }
 
@@ -106,7 +121,7 @@ impl Forms for Fused {
     }
 
     fn linear(&self, x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        linear::run(x, w)
+        linear::run(x, w, self.0.products)
     }
 
     fn embed(
@@ -123,9 +138,9 @@ impl Forms for Fused {
         x: &Tensor,
         qkv: &Tensor,
         out: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor> {
-        attention::run(x, qkv, out, &self.0.settings(sub))
+        attention::run(x, qkv, out, &self.0.attention(sub))
     }
 
     fn mlp(
@@ -133,9 +148,9 @@ impl Forms for Fused {
         x: &Tensor,
         gate_up: &Tensor,
         down: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor> {
-        mlp::run(x, gate_up, down, &sub)
+        mlp::run(x, gate_up, down, &self.0.mlp(sub))
     }
 
     fn norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {
@@ -149,7 +164,7 @@ impl Forms for Composed {
     }
 
     fn linear(&self, x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        linear::reference(x, w)
+        linear::reference(x, w, self.0.products)
     }
 
     fn embed(
@@ -166,9 +181,9 @@ impl Forms for Composed {
         x: &Tensor,
         qkv: &Tensor,
         out: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor> {
-        attention::reference(x, qkv, out, &self.0.settings(sub))
+        attention::reference(x, qkv, out, &self.0.attention(sub))
     }
 
     fn mlp(
@@ -176,9 +191,9 @@ impl Forms for Composed {
         x: &Tensor,
         gate_up: &Tensor,
         down: &Tensor,
-        sub: mlp::Settings,
+        sub: Sub,
     ) -> candle_core::Result<Tensor> {
-        mlp::reference(x, gate_up, down, &sub)
+        mlp::reference(x, gate_up, down, &self.0.mlp(sub))
     }
 
     fn norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use upnext_kernels::products::Products;
 use upnext_kernels::rotary::Rotary;
 
 use crate::config::{ModelConfig, Positions};
@@ -114,6 +115,8 @@ impl Model {
     /// `rows_ur` `(u, r)`: the step's gathered input rows; `token_rows` `(n)`: which of them each token is;
     /// `offsets` `(b + 1)`: where in the tokens each history begins, and where the last one ends.
     ///
+    /// `products` says how activations and their gradients are multiplied with the weights; the rest is f32.
+    ///
     /// # Errors
     /// When shapes disagree, a history is empty or longer than the window, or a token names no row.
     pub fn forward(
@@ -122,8 +125,9 @@ impl Model {
         token_rows: &[u32],
         offsets: &[usize],
         drop: Option<Drop>,
+        products: Products,
     ) -> Result<Tensor> {
-        let forms = Fused(self.jagged(rows_ur, token_rows, offsets)?);
+        let forms = Fused(self.jagged(rows_ur, token_rows, offsets, products)?);
         decode(&forms, &self.config, &self.parameters, rows_ur, drop)
     }
 
@@ -137,8 +141,9 @@ impl Model {
         token_rows: &[u32],
         offsets: &[usize],
         drop: Option<Drop>,
+        products: Products,
     ) -> Result<Tensor> {
-        let forms = Composed(self.jagged(rows_ur, token_rows, offsets)?);
+        let forms = Composed(self.jagged(rows_ur, token_rows, offsets, products)?);
         decode(&forms, &self.config, &self.parameters, rows_ur, drop)
     }
 
@@ -159,7 +164,13 @@ impl Model {
     }
 
     /// The batch, its histories none longer than the window.
-    fn jagged(&self, rows_ur: &Tensor, token_rows: &[u32], offsets: &[usize]) -> Result<Jagged> {
+    fn jagged(
+        &self,
+        rows_ur: &Tensor,
+        token_rows: &[u32],
+        offsets: &[usize],
+        products: Products,
+    ) -> Result<Jagged> {
         let (u, r) = rows_ur.dims2()?;
         if r != self.config.rank {
             return Err(Error::Size { what: "a gathered item row", found: r, expected: self.config.rank });
@@ -175,6 +186,6 @@ impl Model {
         }
         let segments = Arc::new(Segments::new(token_rows, u)?);
         let (layout, rotary) = (Arc::new(layout), self.rotary.clone());
-        Ok(Jagged { layout, segments, heads: self.config.heads, rotary })
+        Ok(Jagged { layout, segments, heads: self.config.heads, rotary, products })
     }
 }

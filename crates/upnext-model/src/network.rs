@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use upnext_data::ItemId;
 use upnext_kernels::product::Packed;
+use upnext_kernels::products::Products;
 use upnext_kernels::rotary::Rotary;
 
 use crate::cache::Cache;
@@ -54,8 +55,8 @@ impl Network {
             let (qkv, out) = (part("attention.qkv")?, part("attention.out")?);
             let (gate_up, down) = (part("mlp.gate_up")?, part("mlp.down")?);
             layers.push(Layer {
-                attention: attention::Weights::new(&qkv, &out, d, config.heads, rotary.clone()),
-                mlp: mlp::Weights::new(&gate_up, &down, d, m),
+                attention: attention::Weights::new(&qkv, &out, d, config.heads, rotary.clone(), Products::F32),
+                mlp: mlp::Weights::new(&gate_up, &down, d, m, Products::F32),
             });
         }
         let learned = config.positions == Positions::Learned;

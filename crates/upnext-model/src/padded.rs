@@ -16,7 +16,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::config::{ModelConfig, Positions};
 use crate::dropout::{Drop, Site};
-use crate::forms::{Forms, decode};
+use crate::forms::{Forms, Sub, decode};
 use crate::init::Parameters;
 use crate::ops::attention::{Rectangle, Rectangles, angles, attend};
 use crate::ops::rows::{Gathered, Inverse, PADDING, Parcel, Sent, drop_tokens, gather_rows};
@@ -253,7 +253,7 @@ impl Forms for Padded {
         self.dropped(x, drop, Site::Embedding, 0)
     }
 
-    fn attention(&self, x: &Tensor, qkv: &Tensor, out: &Tensor, sub: mlp::Settings) -> Result<Tensor> {
+    fn attention(&self, x: &Tensor, qkv: &Tensor, out: &Tensor, sub: Sub) -> Result<Tensor> {
         let rectangles = Rectangles {
             all: self.rectangles.clone(),
             heads: self.heads,
@@ -265,7 +265,7 @@ impl Forms for Padded {
         x + self.dropped(self.product(&heads, out)?, sub.drop, Site::AttentionOutput, sub.layer)?
     }
 
-    fn mlp(&self, x: &Tensor, gate_up: &Tensor, down: &Tensor, sub: mlp::Settings) -> Result<Tensor> {
+    fn mlp(&self, x: &Tensor, gate_up: &Tensor, down: &Tensor, sub: Sub) -> Result<Tensor> {
         let gate_up = self.product(&norm::reference(x)?, gate_up)?;
         let hidden = mlp::gated(&gate_up)?;
         x + self.dropped(self.product(&hidden, down)?, sub.drop, Site::MlpOutput, sub.layer)?

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use upnext_data::{ItemFeatures, ItemId};
 use upnext_kernels::gate::swiglu;
 use upnext_kernels::product::{Packed, Write, multiply};
+use upnext_kernels::products::Products;
 use upnext_kernels::{Rows, RowsMut};
 
 use crate::config::{ModelConfig, TowerConfig};
@@ -61,9 +62,15 @@ pub struct Finished<'a> {
 ///
 /// # Errors
 /// When shapes disagree, or the model has no tower.
-pub fn lift(model: &Model, rows_ur: &Tensor, kept_u1: Option<&Tensor>, content: &[Tensor]) -> Result<Tensor> {
+pub fn lift(
+    model: &Model,
+    rows_ur: &Tensor,
+    kept_u1: Option<&Tensor>,
+    content: &[Tensor],
+    products: Products,
+) -> Result<Tensor> {
     let mut vectors = masked(model, rows_ur, kept_u1)?;
-    if let Some(semantic) = semantic(model, content)? {
+    if let Some(semantic) = semantic(model, content, products)? {
         vectors = (vectors + semantic)?;
     }
     Ok(vectors)
@@ -84,12 +91,12 @@ pub fn masked(model: &Model, rows_ur: &Tensor, kept_u1: Option<&Tensor>) -> Resu
 ///
 /// # Errors
 /// When shapes disagree.
-pub fn semantic(model: &Model, content: &[Tensor]) -> Result<Option<Tensor>> {
+pub fn semantic(model: &Model, content: &[Tensor], products: Products) -> Result<Option<Tensor>> {
     let modalities = model.config().tower.iter().flat_map(|tower| &tower.modalities);
     let mut sum: Option<Tensor> = None;
     for ((name, _), features_uf) in modalities.zip(content) {
-        let hidden = gate::run(&linear::run(features_uf, model.parameters().get(&gate_up(name))?)?)?;
-        let one = linear::run(&hidden, model.parameters().get(&down(name))?)?;
+        let wide = linear::run(features_uf, model.parameters().get(&gate_up(name))?, products)?;
+        let one = linear::run(&gate::run(&wide)?, model.parameters().get(&down(name))?, products)?;
         sum = Some(match sum {
             Some(sum) => (sum + one)?,
             None => one,

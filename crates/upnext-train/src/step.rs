@@ -6,12 +6,13 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
+use upnext_kernels::products::Products;
 use upnext_kernels::rows::{gather, sum_squares};
 use upnext_model::ops::host::Host;
 use upnext_model::{Drop, Model, Table, tower};
 
 use crate::adam::{self, Adam, Moments};
-use crate::config::{LossKind, RunConfig, TableOptimizer, TrainConfig};
+use crate::config::{LossKind, Precision, RunConfig, TableOptimizer, TrainConfig};
 use crate::full_softmax::{BLOCK_ITEMS, full_softmax};
 use crate::link::link;
 use crate::plan::{Lifts, Plan, Scored};
@@ -28,6 +29,7 @@ pub struct Learner {
     /// Its moments.
     pub adam: Adam,
     config: RunConfig,
+    products: Products,
     /// `(i, r)` gradients of the input and the output table, for dense updates; made when first needed.
     dense_input: Vec<f32>,
     dense_output: Vec<f32>,
@@ -45,7 +47,7 @@ pub struct Outcome {
 }
 
 /// [`Model::forward`], or [`Model::forward_reference`] in the test that holds them together over a training.
-type Forward = fn(&Model, &Tensor, &[u32], &[usize], Option<Drop>) -> upnext_model::Result<Tensor>;
+type Forward = fn(&Model, &Tensor, &[u32], &[usize], Option<Drop>, Products) -> upnext_model::Result<Tensor>;
 
 /// Rows gathered from a table.
 struct Leaf {
@@ -74,7 +76,8 @@ enum TableGradient {
 }
 
 impl Learner {
-    /// A model with moments, to be trained under a configuration.
+    /// A model with moments, to be trained under a configuration; with `precision = "bf16"` by products of bf16
+    /// operands, where the CPU has tiles for them.
     ///
     /// # Errors
     /// When a dense update is asked for over too many items.
@@ -82,7 +85,12 @@ impl Learner {
         if config.train.table_optimizer == TableOptimizer::Dense {
             adam::check_dense(model.items())?;
         }
-        Ok(Self { model, adam, config: config.clone(), dense_input: Vec::new(), dense_output: Vec::new() })
+        let products = match config.train.precision {
+            Precision::F32 => Products::F32,
+            Precision::Bf16 => Products::bf16_or_f32(),
+        };
+        let (dense_input, dense_output) = (Vec::new(), Vec::new());
+        Ok(Self { model, adam, config: config.clone(), products, dense_input, dense_output })
     }
 
     /// How it is trained.
@@ -103,7 +111,8 @@ impl Learner {
         let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
         let leaf = gathered(self.model.input_table(), &plan.ids)?;
         let Lifted { input, shared, aligned } = self.lifted(plan, &leaf)?;
-        let states_nr = forward(&self.model, &input, &plan.token_rows, &plan.offsets, Some(drop))?;
+        let states_nr =
+            forward(&self.model, &input, &plan.token_rows, &plan.offsets, Some(drop), self.products)?;
         let (mut loss, scored) = self.loss(plan, &shared, &states_nr)?;
         if let Some(aligned) = aligned {
             loss = (loss + (aligned * self.config.loss.align)?)?;
@@ -136,7 +145,7 @@ impl Learner {
             return Ok(Lifted { input: rows.clone(), shared: rows.clone(), aligned: None });
         };
         // The towers speak once for both sides; each side hides rows of its own.
-        let semantic = tower::semantic(&self.model, &lifts.input_content)?;
+        let semantic = tower::semantic(&self.model, &lifts.input_content, self.products)?;
         let side = |kept: Option<&Tensor>| -> Result<Tensor> {
             let rows = tower::masked(&self.model, rows, kept)?;
             Ok(match &semantic {
@@ -167,7 +176,7 @@ impl Learner {
                 let leaf = gathered(self.model.output_table(), ids)?;
                 let mut rows = leaf.as_tensor().clone();
                 if let Some(Lifts { output_content: Some(content), output_kept, .. }) = &plan.lifts {
-                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content)?;
+                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content, self.products)?;
                 }
                 let loss = sampled_softmax(states_nr, &rows, candidates.clone())?;
                 Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))
@@ -190,7 +199,7 @@ impl Learner {
                 let leaf = gathered(self.model.output_table(), ids)?;
                 let mut rows = leaf.as_tensor().clone();
                 if let Some(Lifts { output_content: Some(content), output_kept, .. }) = &plan.lifts {
-                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content)?;
+                    rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content, self.products)?;
                 }
                 let (states_nr, rows) = (states_nr.contiguous()?, rows.contiguous()?);
                 let (states, values) = (Host::of("the states of a loss", &states_nr), Host::of("scored rows", &rows));

@@ -19,6 +19,7 @@ use super::{Layout, check_matrix, fused as takes};
 use crate::dropout::{Drop, Site};
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;
+use upnext_kernels::products::Products;
 use upnext_kernels::rotary::Rotary;
 
 /// What the sub-layer needs besides its tensors.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub layer: usize,
     /// Dropout of the step; none outside training.
     pub drop: Option<Drop>,
+    /// How the products with its matrices are computed; those of attention itself are f32.
+    pub products: Products,
 }
 
 impl Settings {

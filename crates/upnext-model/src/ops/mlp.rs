@@ -6,13 +6,15 @@
 mod fused;
 
 use super::sums::{appended, sized};
-use super::{check_matrix, dropped, fused as takes, norm};
+use super::{check_matrix, dropped, fused as takes, linear, norm};
 use crate::dropout::{Drop, Site};
 use candle_core::{Result, Tensor};
+use upnext_kernels::bf16;
 use upnext_kernels::dropout::Mask;
 use upnext_kernels::gate::swiglu;
 use upnext_kernels::norm::rms_norm;
-use upnext_kernels::product::{Packed, Write, multiply};
+use upnext_kernels::product::Write;
+use upnext_kernels::products::{Products, Weight};
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// What the sub-layer needs besides its tensors.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub layer: usize,
     /// Dropout of the step; none outside training.
     pub drop: Option<Drop>,
+    /// How the products with its matrices are computed.
+    pub products: Products,
 }
 
 impl Settings {
@@ -39,7 +43,7 @@ pub fn run(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor, settings: &Settings) 
     if !takes(x_nd) {
         return reference(x_nd, gate_up, down, settings);
     }
-    let op = fused::MlpSub::new(settings.mask());
+    let op = fused::MlpSub::new(settings);
     x_nd.contiguous()?.apply_op3(&gate_up.contiguous()?, &down.contiguous()?, op)
 }
 
@@ -49,8 +53,8 @@ pub fn run(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor, settings: &Settings) 
 /// As [`run`].
 pub fn reference(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor, settings: &Settings) -> Result<Tensor> {
     check(x_nd, gate_up, down)?;
-    let hidden_nm = gated(&norm::reference(x_nd)?.matmul(&gate_up.t()?)?)?;
-    x_nd + dropped(hidden_nm.matmul(&down.t()?)?, settings.mask())?
+    let hidden_nm = gated(&linear::reference(&norm::reference(x_nd)?, gate_up, settings.products)?)?;
+    x_nd + dropped(linear::reference(&hidden_nm, down, settings.products)?, settings.mask())?
 }
 
 /// `silu(g) ⊙ u` of `[g | u]` `(n, 2m)`, composed; silu(g) = g / (1 + exp(-g)).
@@ -70,16 +74,16 @@ fn check(x_nd: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<()> {
 
 /// The matrices of one sub-layer, packed for products.
 pub struct Weights {
-    gate_up: Packed,
-    down: Packed,
+    gate_up: Weight,
+    down: Weight,
 }
 
 impl Weights {
-    /// Packs `gate_up (2m, d)` and `down (d, m)`.
-    pub fn new(gate_up: &[f32], down: &[f32], width: usize, hidden: usize) -> Self {
+    /// Packs `gate_up (2m, d)` and `down (d, m)`; serving multiplies in f32.
+    pub fn new(gate_up: &[f32], down: &[f32], width: usize, hidden: usize, products: Products) -> Self {
         Self {
-            gate_up: Packed::transposed(gate_up, 2 * hidden, width),
-            down: Packed::transposed(down, width, hidden),
+            gate_up: products.weight(gate_up, 2 * hidden, width),
+            down: products.weight(down, width, hidden),
         }
     }
 }
@@ -91,6 +95,7 @@ pub struct Scratch {
     gate_up: Vec<f32>,
     hidden: Vec<f32>,
     out: Vec<f32>,
+    packed: bf16::Scratch,
 }
 
 /// The sub-layer over the rows `x (rows, d)`, in place; a row's bits do not depend on its neighbours.
@@ -112,27 +117,30 @@ pub fn forward(
         Some(saved) => appended(saved, rows * 2 * m),
         None => sized(&mut scratch.gate_up, rows * 2 * m),
     };
-    multiply(Rows::new(norm, rows, d), &weights.gate_up, RowsMut::new(gate_up, rows, 2 * m), Write::Set);
+    let packed = &mut scratch.packed;
+    let out = RowsMut::new(gate_up, rows, 2 * m);
+    weights.gate_up.multiply(Rows::new(norm, rows, d), out, Write::Set, packed);
     let hidden = sized(&mut scratch.hidden, rows * m);
     swiglu(gate_up, m, hidden);
-    residual(x, Rows::new(hidden, rows, m), &weights.down, mask, &mut scratch.out);
+    residual(x, Rows::new(hidden, rows, m), &weights.down, mask, &mut scratch.out, packed);
 }
 
 /// `x += drop(input · wᵀ)`; without a mask the product accumulates right onto `x`.
 pub(super) fn residual(
     x: &mut [f32],
     input: Rows<'_>,
-    weight: &Packed,
+    weight: &Weight,
     mask: Option<(Mask, usize)>,
     scratch: &mut Vec<f32>,
+    packed: &mut bf16::Scratch,
 ) {
     let d = weight.cols();
     let rows = x.len() / d;
     let Some((mask, first_token)) = mask else {
-        return multiply(input, weight, RowsMut::new(x, rows, d), Write::Add);
+        return weight.multiply(input, RowsMut::new(x, rows, d), Write::Add, packed);
     };
     let out = sized(scratch, rows * d);
-    multiply(input, weight, RowsMut::new(out, rows, d), Write::Set);
+    weight.multiply(input, RowsMut::new(out, rows, d), Write::Set, packed);
     mask.apply(out, (first_token * d) as u64);
     x.iter_mut().zip(out).for_each(|(x, out)| *x += *out);
 }

@@ -23,6 +23,7 @@ mod layout;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
+mod rounded;
 pub mod rows;
 pub mod sums;
 

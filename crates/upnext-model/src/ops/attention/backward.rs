@@ -5,8 +5,10 @@ use crate::dropout::of_history;
 use crate::ops::sums::sized;
 use std::ops::Range;
 use upnext_kernels::attention::{AttendBackward, attend_backward};
+use upnext_kernels::bf16;
 use upnext_kernels::norm::{rms_norm, rms_norm_backward};
-use upnext_kernels::product::{Write, gradient_input, gradient_weight};
+use upnext_kernels::product::Write;
+use upnext_kernels::products::Adjoint;
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// What the lanes of one backward share.
@@ -16,9 +18,9 @@ pub(super) struct Backward<'a> {
     /// d.
     pub(super) width: usize,
     /// `(3d, d)`.
-    pub(super) qkv: &'a [f32],
+    pub(super) qkv: Adjoint<'a>,
     /// `(d, d)`.
-    pub(super) out: &'a [f32],
+    pub(super) out: Adjoint<'a>,
 }
 
 /// Buffers of a lane.
@@ -31,6 +33,7 @@ struct Buffers {
     /// `(rows, 3d)`.
     d_qkv: Vec<f32>,
     attend: Vec<f32>,
+    packed: bf16::Scratch,
 }
 
 /// One lane's share of the gradients of `W_qkv` and `W_out`.
@@ -62,6 +65,7 @@ impl Backward<'_> {
         buffers: &mut Buffers,
     ) {
         let (d, start) = (self.width, self.settings.layout.rows(group).start);
+        let products = self.settings.products;
         let rows = x.len() / d;
         // Through the residual's dropout and the out product.
         let narrow = sized(&mut buffers.narrow, rows * d);
@@ -71,9 +75,10 @@ impl Backward<'_> {
         }
         let heads = &saved.heads[(start - first) * d..(start - first + rows) * d];
         let dy = Rows::new(narrow, rows, d);
-        gradient_weight(dy, Rows::new(heads, rows, d), &mut share.1, Write::Add);
+        let heads = Rows::new(heads, rows, d);
+        products.gradient_weight(dy, heads, &mut share.1, Write::Add, &mut buffers.packed);
         let d_heads = sized(&mut buffers.d_heads, rows * d);
-        gradient_input(dy, self.out, RowsMut::new(d_heads, rows, d), Write::Set);
+        self.out.multiply(dy, RowsMut::new(d_heads, rows, d), Write::Set, &mut buffers.packed);
         // Through attention, history by history.
         let d_qkv = sized(&mut buffers.d_qkv, rows * 3 * d);
         for j in group.clone() {
@@ -82,8 +87,9 @@ impl Backward<'_> {
         // Through the qkv product and the norm.
         let d_qkv = Rows::new(d_qkv, rows, 3 * d);
         rms_norm(x, d, narrow);
-        gradient_weight(d_qkv, Rows::new(narrow, rows, d), &mut share.0, Write::Add);
-        gradient_input(d_qkv, self.qkv, RowsMut::new(narrow, rows, d), Write::Set);
+        let norm = Rows::new(narrow, rows, d);
+        products.gradient_weight(d_qkv, norm, &mut share.0, Write::Add, &mut buffers.packed);
+        self.qkv.multiply(d_qkv, RowsMut::new(narrow, rows, d), Write::Set, &mut buffers.packed);
         rms_norm_backward(x, narrow, d, dx, Write::Add);
     }
 

@@ -5,24 +5,33 @@ use crate::ops::mlp::residual;
 use crate::ops::sums::{appended, sized};
 use std::sync::Arc;
 use upnext_kernels::attention::{KeyValues, attend};
+use upnext_kernels::bf16;
 use upnext_kernels::dropout::Mask;
 use upnext_kernels::norm::rms_norm;
-use upnext_kernels::product::{Packed, Write, multiply, multiply_columns};
+use upnext_kernels::product::Write;
+use upnext_kernels::products::{Products, Weight};
 use upnext_kernels::rotary::Rotary;
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// The matrices of one sub-layer, packed for products, and its positions.
 pub struct Weights {
-    qkv: Packed,
-    out: Packed,
+    qkv: Weight,
+    out: Weight,
     heads: usize,
     rotary: Option<Arc<Rotary>>,
 }
 
 impl Weights {
-    /// Packs `qkv (3d, d)` and `out (d, d)` for `heads` attention heads.
-    pub fn new(qkv: &[f32], out: &[f32], width: usize, heads: usize, rotary: Option<Arc<Rotary>>) -> Self {
-        let (qkv, out) = (Packed::transposed(qkv, 3 * width, width), Packed::transposed(out, width, width));
+    /// Packs `qkv (3d, d)` and `out (d, d)` for `heads` attention heads; serving multiplies in f32.
+    pub fn new(
+        qkv: &[f32],
+        out: &[f32],
+        width: usize,
+        heads: usize,
+        rotary: Option<Arc<Rotary>>,
+        products: Products,
+    ) -> Self {
+        let (qkv, out) = (products.weight(qkv, 3 * width, width), products.weight(out, width, width));
         Self { qkv, out, heads, rotary }
     }
 
@@ -82,6 +91,7 @@ pub struct Scratch {
     attend: Vec<f32>,
     qkv: Vec<f32>,
     heads: Vec<f32>,
+    packed: bf16::Scratch,
 }
 
 /// The sub-layer over the rows `x (rows, d)` of whole histories, or of their continuations, in place.
@@ -108,7 +118,8 @@ pub fn forward(
         }
         None => (sized(&mut scratch.qkv, rows * 3 * d), sized(&mut scratch.heads, rows * d), None),
     };
-    multiply(Rows::new(norm, rows, d), &weights.qkv, RowsMut::new(qkv, rows, 3 * d), Write::Set);
+    let (products, packed) = (RowsMut::new(qkv, rows, 3 * d), &mut scratch.packed);
+    weights.qkv.multiply(Rows::new(norm, rows, d), products, Write::Set, packed);
     let mut start = 0;
     for (j, &length) in lengths.iter().enumerate() {
         let end = start + length;
@@ -132,7 +143,7 @@ pub fn forward(
         start = end;
     }
     let mask = masks.output.map(|mask| (mask, masks.first_token));
-    residual(x, Rows::new(heads, rows, d), &weights.out, mask, &mut scratch.out);
+    residual(x, Rows::new(heads, rows, d), &weights.out, mask, &mut scratch.out, packed);
 }
 
 /// Appends to `own` the keys and values of one history's next rows, `x (rows, d)`, and does nothing else.
@@ -151,7 +162,8 @@ pub fn remember(x: &[f32], weights: &Weights, own: &mut KeyValues, scratch: &mut
     let width = 3 * d - skipped;
     let products = sized(&mut scratch.qkv, rows * width);
     let out = RowsMut::new(products, rows, width);
-    multiply_columns(Rows::new(norm, rows, d), &weights.qkv, skipped..3 * d, out, Write::Set);
+    let norm = Rows::new(norm, rows, d);
+    weights.qkv.multiply_columns(norm, skipped..3 * d, out, Write::Set, &mut scratch.packed);
     if let Some(rotary) = &weights.rotary {
         let (_queries, others) = RowsMut::new(products, rows, width).split_columns(d - skipped);
         rotary.rotate(others.split_columns(d).0, own.len());

@@ -65,8 +65,8 @@ impl CustomOp3 for AttentionSub {
     ) -> Result<(CpuStorage, Shape)> {
         let (_n, d) = lx.shape().dims2()?;
         let (qkv, out) = (slice("attention.qkv", qkv, lq)?, slice("attention.out", out, lo)?);
-        let Settings { heads, rotary, layout, .. } = &self.settings;
-        let weights = Weights::new(qkv, out, d, *heads, rotary.as_ref().map(Arc::clone));
+        let Settings { heads, rotary, layout, products, .. } = &self.settings;
+        let weights = Weights::new(qkv, out, d, *heads, rotary.as_ref().map(Arc::clone), *products);
         let mut y = slice("x", x, lx)?.to_vec();
         let lanes = layout.lanes().par_iter().zip(layout.cut_mut(&mut y, d));
         let saved = lanes.map(|(lane, y)| self.lane(lane, y, &weights)).collect();
@@ -83,9 +83,9 @@ impl CustomOp3 for AttentionSub {
         let (x_host, dy_host) = (Host::of("x", x), Host::of("dy", &dy));
         let (qkv_host, out_host) = (Host::of("attention.qkv", qkv), Host::of("attention.out", out));
         let (xs, settings) = (x_host.values()?, &self.settings);
-        let (qkv_values, out_values) = (qkv_host.values()?, out_host.values()?);
-        let masks = settings.masks();
-        let pass = Backward { settings, masks, width: d, qkv: qkv_values, out: out_values };
+        let qkv = settings.products.adjoint(qkv_host.values()?, 3 * d, d);
+        let out = settings.products.adjoint(out_host.values()?, d, d);
+        let pass = Backward { settings, masks: settings.masks(), width: d, qkv, out };
         let mut dx = dy_host.values()?.to_vec();
         let layout = &settings.layout;
         let lanes = layout.lanes().par_iter().zip(layout.cut_mut(&mut dx, d)).zip(saved);

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use crate::dropout::of_history;
-use crate::ops::{dropped, norm};
+use crate::ops::{dropped, linear, norm};
 use candle_core::{D, DType, Device, Result, Tensor};
 use upnext_kernels::dropout::Mask;
 
@@ -15,7 +15,7 @@ const BASE: f64 = 10_000.0;
 /// As [`run`](super::run).
 pub fn reference(x_nd: &Tensor, qkv: &Tensor, out: &Tensor, settings: &Settings) -> Result<Tensor> {
     let d = settings.check(x_nd, qkv, out)?;
-    let qkv_n3d = norm::reference(x_nd)?.matmul(&qkv.t()?)?;
+    let qkv_n3d = linear::reference(&norm::reference(x_nd)?, qkv, settings.products)?;
     let masks = settings.masks();
     let mut outs = Vec::with_capacity(settings.layout.histories());
     for j in 0..settings.layout.histories() {
@@ -25,7 +25,7 @@ pub fn reference(x_nd: &Tensor, qkv: &Tensor, out: &Tensor, settings: &Settings)
         outs.push(one_history(&qkv_t3d, d, settings, mask)?);
     }
     let heads_nd = Tensor::cat(&outs, 0)?;
-    x_nd + dropped(heads_nd.matmul(&out.t()?)?, masks.output)?
+    x_nd + dropped(linear::reference(&heads_nd, out, settings.products)?, masks.output)?
 }
 
 /// Causal attention of one history, `(t, 3d)` to `(t, d)`.

@@ -2,28 +2,31 @@
 //!
 //! Kept for the backward: `[g | u]`. Recomputed: the norm and the gate.
 
-use super::{Scratch, Weights, forward};
+use super::{Scratch, Settings, Weights, forward};
 use crate::ops::host::{Host, slice};
 use crate::ops::sums::{CHUNK_ROWS, lane_rows, sized, tree};
 use candle_core::{CpuStorage, CustomOp3, Layout as Strides, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
+use upnext_kernels::bf16;
 use upnext_kernels::dropout::Mask;
 use upnext_kernels::gate::{swiglu, swiglu_backward};
 use upnext_kernels::norm::{rms_norm, rms_norm_backward};
-use upnext_kernels::product::{Write, gradient_input, gradient_weight};
+use upnext_kernels::product::Write;
+use upnext_kernels::products::{Adjoint, Products};
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// One call of the sub-layer: made anew for each, it owns what its backward will take.
 pub(super) struct MlpSub {
     mask: Option<Mask>,
+    products: Products,
     /// `[g | u]` rows, one buffer a lane.
     saved: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl MlpSub {
-    pub(super) fn new(mask: Option<Mask>) -> Self {
-        Self { mask, saved: Mutex::new(None) }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { mask: settings.mask(), products: settings.products, saved: Mutex::new(None) }
     }
 }
 
@@ -45,7 +48,7 @@ impl CustomOp3 for MlpSub {
     ) -> Result<(CpuStorage, Shape)> {
         let (d, m) = ld.shape().dims2()?;
         let gate_up = slice("mlp.gate_up", gate_up, lg)?;
-        let weights = Weights::new(gate_up, slice("mlp.down", down, ld)?, d, m);
+        let weights = Weights::new(gate_up, slice("mlp.down", down, ld)?, d, m, self.products);
         let mut y = slice("x", x, lx)?.to_vec();
         let lane_rows = lane_rows(lx.shape().dims2()?.0);
         let lanes = y.par_chunks_mut(lane_rows * d).enumerate();
@@ -78,8 +81,10 @@ impl CustomOp3 for MlpSub {
         let (x_host, dy_host) = (Host::of("x", x), Host::of("dy", &dy));
         let (gate_up_host, down_host) = (Host::of("mlp.gate_up", gate_up), Host::of("mlp.down", down));
         let (xs, dys) = (x_host.values()?, dy_host.values()?);
+        let (products, mask) = (self.products, self.mask);
+        let gate_up = products.adjoint(gate_up_host.values()?, 2 * m, d);
         let pass =
-            Backward { d, m, gate_up: gate_up_host.values()?, down: down_host.values()?, mask: self.mask };
+            Backward { d, m, products, gate_up, down: products.adjoint(down_host.values()?, d, m), mask };
         let mut dx = dys.to_vec();
         let lane_rows = lane_rows(n);
         let lanes = dx.par_chunks_mut(lane_rows * d).zip(xs.par_chunks(lane_rows * d)).zip(saved).enumerate();
@@ -98,8 +103,9 @@ impl CustomOp3 for MlpSub {
 struct Backward<'a> {
     d: usize,
     m: usize,
-    gate_up: &'a [f32],
-    down: &'a [f32],
+    products: Products,
+    gate_up: Adjoint<'a>,
+    down: Adjoint<'a>,
     mask: Option<Mask>,
 }
 
@@ -109,6 +115,7 @@ impl Backward<'_> {
         let (d, m) = (self.d, self.m);
         let (mut d_gate_up, mut d_down) = (vec![0.0; 2 * m * d], vec![0.0; d * m]);
         let mut buffers: [Vec<f32>; 4] = Default::default();
+        let packed = &mut bf16::Scratch::default();
         let chunks =
             dx.chunks_mut(CHUNK_ROWS * d).zip(x.chunks(CHUNK_ROWS * d)).zip(saved.chunks(CHUNK_ROWS * 2 * m));
         for (chunk, ((dx, x), gate_up)) in chunks.enumerate() {
@@ -123,16 +130,16 @@ impl Backward<'_> {
             let dy = Rows::new(dy, rows, d);
             let hidden = sized(hidden, rows * m);
             swiglu(gate_up, m, hidden);
-            gradient_weight(dy, Rows::new(hidden, rows, m), &mut d_down, Write::Add);
+            self.products.gradient_weight(dy, Rows::new(hidden, rows, m), &mut d_down, Write::Add, packed);
             let d_hidden = sized(d_hidden, rows * m);
-            gradient_input(dy, self.down, RowsMut::new(d_hidden, rows, m), Write::Set);
+            self.down.multiply(dy, RowsMut::new(d_hidden, rows, m), Write::Set, packed);
             // Through the gate, the gate_up product and the norm.
             let wide = sized(wide, rows * 2 * m);
             swiglu_backward(gate_up, d_hidden, m, wide);
             let (wide, norm) = (Rows::new(wide, rows, 2 * m), sized(norm, rows * d));
             rms_norm(x, d, norm);
-            gradient_weight(wide, Rows::new(norm, rows, d), &mut d_gate_up, Write::Add);
-            gradient_input(wide, self.gate_up, RowsMut::new(norm, rows, d), Write::Set);
+            self.products.gradient_weight(wide, Rows::new(norm, rows, d), &mut d_gate_up, Write::Add, packed);
+            self.gate_up.multiply(wide, RowsMut::new(norm, rows, d), Write::Set, packed);
             rms_norm_backward(x, norm, d, dx, Write::Add);
         }
         (d_gate_up, d_down)
