@@ -85,7 +85,11 @@ fn compare(title: &str, name: &str, shape: Shape, loss: &str) -> Result<(), Box<
 }
 
 /// Steps over rectangular batches of uniform items.
-fn work([width, layers, heads, hidden, users]: Shape, full: bool, precision: &str) -> Result<(), Box<dyn Error>> {
+fn work(
+    [width, layers, heads, hidden, users]: Shape,
+    full: bool,
+    precision: &str,
+) -> Result<(), Box<dyn Error>> {
     let loss = if full { "kind = \"full-softmax\"" } else { "kind = \"sampled-softmax\"\ncount = 256" };
     let config = RunConfig::from_toml(
         &format!(

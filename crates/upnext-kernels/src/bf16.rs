@@ -9,9 +9,9 @@ mod pack;
 
 use crate::product::Write;
 use crate::tile::{Out, Size};
-use crate::tiles::{self, SIDE, Step, Tiles};
+use crate::tiles::{self, SIDE, Step, Tile, Tiles};
 use crate::{Rows, RowsMut};
-use pack::{Inner, Side, pack};
+use pack::{Inner, Side, pack, pack_at};
 use std::ops::Range;
 
 /// The right operand of a product, `(inner, cols)` in bf16.
@@ -57,7 +57,8 @@ impl Packed {
 #[derive(Debug, Default)]
 pub struct Scratch {
     left: Vec<Step>,
-    right: Vec<Step>,
+    /// Panels of gradients that are finished.
+    spare: Vec<Vec<Step>>,
 }
 
 /// `out (m, cols)` from `x (m, inner)` and the `columns` of `b (inner, cols)`, which start at a multiple of 32.
@@ -94,31 +95,78 @@ pub fn multiply(
     }
 }
 
-/// The gradient of a weight product by its weight: `dw (cols, inner) = dyᵀ · x` of `dy (m, cols)`, `x (m, inner)`.
+/// The gradient of a weight product by its weight, `dw (cols, inner) = dyᵀ · x`, of rows that come in pieces.
 ///
-/// # Panics
-/// When shapes disagree.
-pub fn gradient_weight(
+/// Pieces are packed as they come and multiplied at the end, so that a sum goes to memory once.
+#[derive(Debug)]
+pub struct WeightGradient {
     tiles: Tiles,
-    dy: Rows<'_>,
-    x: Rows<'_>,
-    dw: &mut [f32],
-    write: Write,
-    scratch: &mut Scratch,
-) {
-    let size = Size { rows: dy.cols(), inner: x.rows(), cols: x.cols() };
-    assert!(
-        dy.rows() == size.inner && dw.len() == size.rows * size.cols,
-        "{dy:?} and {x:?} into {} floats",
-        dw.len()
-    );
-    pack(tiles, dy, Inner::Rows, Side::Left, &mut scratch.left);
-    pack(tiles, x, Inner::Rows, Side::Right, &mut scratch.right);
-    let out = Out { data: dw.as_mut_ptr(), row: size.cols };
-    // SAFETY: the output holds the size just compared, and is borrowed mutably.
-    #[expect(unsafe_code, reason = "hands a checked slice to the tiles")]
-    unsafe {
-        tiles::product(tiles, size, &scratch.left, &scratch.right, out, write == Write::Add);
+    cols: usize,
+    inner: usize,
+    /// Steps that all pieces have together, and those that have come.
+    steps: usize,
+    come: usize,
+    left: Vec<Step>,
+    right: Vec<Step>,
+}
+
+impl WeightGradient {
+    /// Of a `(cols, inner)` weight, by pieces of so many rows each.
+    #[must_use]
+    pub fn new(
+        tiles: Tiles,
+        cols: usize,
+        inner: usize,
+        pieces: impl IntoIterator<Item = usize>,
+        scratch: &mut Scratch,
+    ) -> WeightGradient {
+        let steps = pieces.into_iter().map(|rows| rows.div_ceil(SIDE)).sum();
+        let mut panels = |width: usize| {
+            let mut panels = scratch.spare.pop().unwrap_or_default();
+            panels.resize(width.div_ceil(SIDE) * steps, [Tile::ZERO; 2]);
+            panels
+        };
+        WeightGradient { tiles, cols, inner, steps, come: 0, left: panels(cols), right: panels(inner) }
+    }
+
+    /// The next piece: `dy (m, cols)` and `x (m, inner)`.
+    ///
+    /// # Panics
+    /// When shapes disagree, or the pieces are more than were announced.
+    pub fn add(&mut self, dy: Rows<'_>, x: Rows<'_>) {
+        let (cols, inner, rows) = (self.cols, self.inner, dy.rows());
+        assert!(
+            x.rows() == rows && dy.cols() == cols && x.cols() == inner,
+            "{dy:?} and {x:?} for ({cols}, {inner})"
+        );
+        let steps = rows.div_ceil(SIDE);
+        assert!(self.come + steps <= self.steps, "{rows} rows more than were announced");
+        if steps > 0 {
+            pack_at(self.tiles, dy, Inner::Rows, Side::Left, &mut self.left[self.come..], self.steps);
+            pack_at(self.tiles, x, Inner::Rows, Side::Right, &mut self.right[self.come..], self.steps);
+        }
+        self.come += steps;
+    }
+
+    /// The sum over all pieces.
+    ///
+    /// # Panics
+    /// When the pieces are fewer than were announced.
+    #[must_use]
+    pub fn finish(self, scratch: &mut Scratch) -> Vec<f32> {
+        assert!(self.come == self.steps, "{} of {} steps have come", self.come, self.steps);
+        let size = Size { rows: self.cols, inner: self.steps * SIDE, cols: self.inner };
+        let mut dw = Vec::with_capacity(size.rows * size.cols);
+        let out = Out { data: dw.as_mut_ptr(), row: size.cols };
+        // SAFETY: the product writes every element of its output and, setting, reads none; they are as many as there is
+        // room for.
+        #[expect(unsafe_code, reason = "what is overwritten anyway is not cleared before")]
+        unsafe {
+            tiles::product(self.tiles, size, &self.left, &self.right, out, false);
+            dw.set_len(size.rows * size.cols);
+        }
+        scratch.spare.extend([self.left, self.right]);
+        dw
     }
 }
 

@@ -48,21 +48,54 @@ impl Products {
         }
     }
 
-    /// `dw (cols, inner) = dyᵀ · x` of `dy (m, cols)`, `x (m, inner)`.
+    /// A sum for the gradient of a `(cols, inner)` weight, by pieces of so many rows each.
+    #[must_use]
+    pub fn weight_gradient(
+        self,
+        cols: usize,
+        inner: usize,
+        pieces: impl IntoIterator<Item = usize>,
+        scratch: &mut bf16::Scratch,
+    ) -> WeightGradient {
+        match self {
+            Products::F32 => WeightGradient::F32(vec![0.0; cols * inner]),
+            Products::Bf16(tiles) => {
+                WeightGradient::Bf16(bf16::WeightGradient::new(tiles, cols, inner, pieces, scratch))
+            }
+        }
+    }
+}
+
+/// The gradient of a weight, `dyᵀ · x` over rows that come in pieces.
+#[derive(Debug)]
+pub enum WeightGradient {
+    /// The sum so far, `(cols, inner)`.
+    F32(Vec<f32>),
+    /// In bf16.
+    Bf16(bf16::WeightGradient),
+}
+
+impl WeightGradient {
+    /// The next piece: `dy (m, cols)` and `x (m, inner)`.
     ///
     /// # Panics
-    /// When shapes disagree.
-    pub fn gradient_weight(
-        self,
-        dy: Rows<'_>,
-        x: Rows<'_>,
-        dw: &mut [f32],
-        write: Write,
-        scratch: &mut bf16::Scratch,
-    ) {
+    /// When shapes disagree, or the pieces are more than were announced.
+    pub fn add(&mut self, dy: Rows<'_>, x: Rows<'_>) {
         match self {
-            Products::F32 => product::gradient_weight(dy, x, dw, write),
-            Products::Bf16(tiles) => bf16::gradient_weight(tiles, dy, x, dw, write, scratch),
+            WeightGradient::F32(dw) => product::gradient_weight(dy, x, dw, Write::Add),
+            WeightGradient::Bf16(gradient) => gradient.add(dy, x),
+        }
+    }
+
+    /// The sum over all pieces, `(cols, inner)`.
+    ///
+    /// # Panics
+    /// When bf16 pieces are fewer than were announced.
+    #[must_use]
+    pub fn finish(self, scratch: &mut bf16::Scratch) -> Vec<f32> {
+        match self {
+            WeightGradient::F32(dw) => dw,
+            WeightGradient::Bf16(gradient) => gradient.finish(scratch),
         }
     }
 }
@@ -156,16 +189,17 @@ mod tests {
         let (x, dy, w) = (noise(1, m * inner), noise(2, m * cols), noise(3, cols * inner));
         let (x, dy) = (Rows::new(&x, m, inner), Rows::new(&dy, m, cols));
         let run = |products: Products| {
-            let (mut y, mut dx, mut dw) =
-                (vec![0.0; m * cols], vec![0.0; m * inner], vec![0.0; cols * inner]);
+            let (mut y, mut dx) = (vec![0.0; m * cols], vec![0.0; m * inner]);
             let mut scratch = bf16::Scratch::default();
             let weight = products.weight(&w, cols, inner);
             assert_eq!((weight.inner(), weight.cols()), (inner, cols));
             weight.multiply(x, RowsMut::new(&mut y, m, cols), Write::Set, &mut scratch);
             let adjoint = products.adjoint(&w, cols, inner);
             adjoint.multiply(dy, RowsMut::new(&mut dx, m, inner), Write::Set, &mut scratch);
-            products.gradient_weight(dy, x, &mut dw, Write::Set, &mut scratch);
-            [y, dx, dw]
+            let mut gradient = products.weight_gradient(cols, inner, [25, 15], &mut scratch);
+            gradient.add(dy.part(0, 25), x.part(0, 25));
+            gradient.add(dy.part(25, 15), x.part(25, 15));
+            [y, dx, gradient.finish(&mut scratch)]
         };
         let (whole, rounded) = (run(Products::F32), run(Products::Bf16(Tiles::plain())));
         for (whole, rounded) in whole.iter().zip(&rounded) {

@@ -90,7 +90,9 @@ pub(crate) unsafe fn product(tiles: Tiles, size: Size, left: &[Step], right: &[S
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Form::Amx => {
                 amx::configure();
-                blocks(size, left, right, out, add, |left, right, out, add| amx::block(left, right, out, add));
+                blocks(size, left, right, out, add, |left, right, out, add| {
+                    amx::block(left, right, out, add)
+                });
                 amx::release();
             }
             Form::Plain => {
@@ -117,12 +119,12 @@ unsafe fn blocks(
     block: impl Fn(&[Step], &[Step], Out, bool),
 ) {
     let steps = size.inner.div_ceil(SIDE);
-    // A right panel stays in the first-level cache while all left ones pass by it.
-    for col in (0..size.cols).step_by(SIDE) {
-        let right = &right[col / SIDE * steps..][..steps];
-        let width = (size.cols - col).min(SIDE);
-        for row in (0..size.rows).step_by(SIDE) {
-            let left = &left[row / SIDE * steps..][..steps];
+    // A left panel stays in the first-level cache while all right ones pass by it, and rows are written from end to end.
+    for row in (0..size.rows).step_by(SIDE) {
+        let left = &left[row / SIDE * steps..][..steps];
+        for col in (0..size.cols).step_by(SIDE) {
+            let right = &right[col / SIDE * steps..][..steps];
+            let width = (size.cols - col).min(SIDE);
             let height = (size.rows - row).min(SIDE);
             // SAFETY: `height` rows of `width` columns from here exist; the buffer holds a whole block.
             unsafe {
@@ -135,7 +137,11 @@ unsafe fn blocks(
                 let beside = Out { data: buffer.as_mut_ptr(), row: SIDE };
                 let copy = |from: Out, to: Out| {
                     for i in 0..height {
-                        std::ptr::copy_nonoverlapping(from.data.add(i * from.row), to.data.add(i * to.row), width);
+                        std::ptr::copy_nonoverlapping(
+                            from.data.add(i * from.row),
+                            to.data.add(i * to.row),
+                            width,
+                        );
                     }
                 };
                 if add {

@@ -39,21 +39,9 @@ pub(crate) trait Forms {
         drop: Option<Drop>,
     ) -> candle_core::Result<Tensor>;
     /// The attention sub-layer.
-    fn attention(
-        &self,
-        x: &Tensor,
-        qkv: &Tensor,
-        out: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor>;
+    fn attention(&self, x: &Tensor, qkv: &Tensor, out: &Tensor, sub: Sub) -> candle_core::Result<Tensor>;
     /// The feed-forward sub-layer.
-    fn mlp(
-        &self,
-        x: &Tensor,
-        gate_up: &Tensor,
-        down: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor>;
+    fn mlp(&self, x: &Tensor, gate_up: &Tensor, down: &Tensor, sub: Sub) -> candle_core::Result<Tensor>;
     /// The norm of every row.
     fn norm(&self, x: &Tensor) -> candle_core::Result<Tensor>;
 }
@@ -133,23 +121,11 @@ impl Forms for Fused {
         embed::run(x, positions, &self.0.layout, drop)
     }
 
-    fn attention(
-        &self,
-        x: &Tensor,
-        qkv: &Tensor,
-        out: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor> {
+    fn attention(&self, x: &Tensor, qkv: &Tensor, out: &Tensor, sub: Sub) -> candle_core::Result<Tensor> {
         attention::run(x, qkv, out, &self.0.attention(sub))
     }
 
-    fn mlp(
-        &self,
-        x: &Tensor,
-        gate_up: &Tensor,
-        down: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor> {
+    fn mlp(&self, x: &Tensor, gate_up: &Tensor, down: &Tensor, sub: Sub) -> candle_core::Result<Tensor> {
         mlp::run(x, gate_up, down, &self.0.mlp(sub))
     }
 
@@ -176,23 +152,11 @@ impl Forms for Composed {
         embed::reference(x, positions, &self.0.layout, drop)
     }
 
-    fn attention(
-        &self,
-        x: &Tensor,
-        qkv: &Tensor,
-        out: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor> {
+    fn attention(&self, x: &Tensor, qkv: &Tensor, out: &Tensor, sub: Sub) -> candle_core::Result<Tensor> {
         attention::reference(x, qkv, out, &self.0.attention(sub))
     }
 
-    fn mlp(
-        &self,
-        x: &Tensor,
-        gate_up: &Tensor,
-        down: &Tensor,
-        sub: Sub,
-    ) -> candle_core::Result<Tensor> {
+    fn mlp(&self, x: &Tensor, gate_up: &Tensor, down: &Tensor, sub: Sub) -> candle_core::Result<Tensor> {
         mlp::reference(x, gate_up, down, &self.0.mlp(sub))
     }
 

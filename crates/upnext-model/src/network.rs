@@ -55,7 +55,14 @@ impl Network {
             let (qkv, out) = (part("attention.qkv")?, part("attention.out")?);
             let (gate_up, down) = (part("mlp.gate_up")?, part("mlp.down")?);
             layers.push(Layer {
-                attention: attention::Weights::new(&qkv, &out, d, config.heads, rotary.clone(), Products::F32),
+                attention: attention::Weights::new(
+                    &qkv,
+                    &out,
+                    d,
+                    config.heads,
+                    rotary.clone(),
+                    Products::F32,
+                ),
                 mlp: mlp::Weights::new(&gate_up, &down, d, m, Products::F32),
             });
         }

@@ -23,14 +23,35 @@ pub(super) enum Side {
 ///
 /// What the vector held is overwritten; it may be longer than needed afterwards.
 pub(super) fn pack(tiles: Tiles, x: Rows<'_>, inner: Inner, side: Side, panels: &mut Vec<Step>) {
-    let (outer, length) = match inner {
-        Inner::Rows => (x.cols(), x.rows()),
-        Inner::Columns => (x.rows(), x.cols()),
-    };
-    let (count, steps) = (outer.div_ceil(SIDE), length.div_ceil(SIDE));
+    let (count, steps) = sizes(x, inner);
     if panels.len() < count * steps {
         panels.resize(count * steps, [Tile::ZERO; 2]);
     }
+    pack_at(tiles, x, inner, side, panels, steps);
+}
+
+/// How many panels a matrix has, and how many steps each.
+fn sizes(x: Rows<'_>, inner: Inner) -> (usize, usize) {
+    match inner {
+        Inner::Rows => (x.cols().div_ceil(SIDE), x.rows().div_ceil(SIDE)),
+        Inner::Columns => (x.rows().div_ceil(SIDE), x.cols().div_ceil(SIDE)),
+    }
+}
+
+/// As [`pack`], the first steps of each panel, which is `stride` steps after the one before.
+///
+/// # Panics
+/// When a panel has no room for the steps.
+pub(super) fn pack_at(
+    tiles: Tiles,
+    x: Rows<'_>,
+    inner: Inner,
+    side: Side,
+    panels: &mut [Step],
+    stride: usize,
+) {
+    let (count, steps) = sizes(x, inner);
+    assert!(steps <= stride, "{steps} steps in panels of {stride}");
     // A matrix is read row band by row band, so the axis that its rows are on comes first.
     let places = (0..count * steps).map(|at| match inner {
         Inner::Rows => (at % count.max(1), at / count.max(1)),
@@ -39,7 +60,7 @@ pub(super) fn pack(tiles: Tiles, x: Rows<'_>, inner: Inner, side: Side, panels: 
     // The tile that comes out of memory as it lies is a left operand's along rows, a right one's down columns.
     let turned = (inner == Inner::Columns) != (side == Side::Left);
     for (p, s) in places {
-        let step = &mut panels[p * steps + s];
+        let step = &mut panels[p * stride + s];
         for (half, tile) in step.iter_mut().enumerate() {
             let (outer, length) = (p * SIDE + half * 16, s * SIDE);
             #[cfg(target_arch = "x86_64")]
@@ -93,9 +114,9 @@ fn round(x: f32) -> u32 {
 mod avx512 {
     use super::{Rows, Tile};
     use std::arch::x86_64::{
-        __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
-        _mm512_set_epi16, _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32,
-        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+        _mm512_permutexvar_epi16, _mm512_set_epi16, _mm512_shuffle_i32x4, _mm512_store_si512,
+        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     };
 
     /// Rows `row..row + 16`, pairs along columns `column..column + 32`.
@@ -103,12 +124,20 @@ mod avx512 {
     /// # Safety
     /// On a CPU with the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    #[expect(unsafe_code, reason = "masked loads")]
+    #[expect(unsafe_code, reason = "vector loads")]
     pub(super) unsafe fn of_columns(x: Rows<'_>, row: usize, column: usize, turned: bool, tile: &mut Tile) {
-        let lines: [__m512i; 16] = std::array::from_fn(|i| {
-            // SAFETY: the loads are masked to what the view holds.
-            unsafe { pair(load(x, row + i, column), load(x, row + i, column + 16)) }
-        });
+        // SAFETY: whole loads are of rows and columns that the view has, the others masked to them.
+        let lines: [__m512i; 16] = unsafe {
+            if row + 16 <= x.rows() && column + 32 <= x.cols() {
+                let start = x.as_ptr().add(row * x.stride() + column);
+                std::array::from_fn(|i| {
+                    let start = start.add(i * x.stride());
+                    pair(_mm512_loadu_ps(start), _mm512_loadu_ps(start.add(16)))
+                })
+            } else {
+                std::array::from_fn(|i| pair(some(x, row + i, column), some(x, row + i, column + 16)))
+            }
+        };
         // SAFETY: the features are there.
         unsafe { store(lines, turned, tile) }
     }
@@ -118,17 +147,26 @@ mod avx512 {
     /// # Safety
     /// On a CPU with the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    #[expect(unsafe_code, reason = "masked loads")]
+    #[expect(unsafe_code, reason = "vector loads")]
     pub(super) unsafe fn of_rows(x: Rows<'_>, row: usize, column: usize, turned: bool, tile: &mut Tile) {
         let interleaved = _mm512_set_epi16(
-            31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18,
-            2, 17, 1, 16, 0,
+            31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3,
+            18, 2, 17, 1, 16, 0,
         );
-        let lines: [__m512i; 16] = std::array::from_fn(|i| {
-            // SAFETY: the loads are masked to what the view holds.
-            let both = unsafe { pair(load(x, row + 2 * i, column), load(x, row + 2 * i + 1, column)) };
-            _mm512_permutexvar_epi16(interleaved, both)
-        });
+        // SAFETY: as above.
+        let lines: [__m512i; 16] = unsafe {
+            if row + 32 <= x.rows() && column + 16 <= x.cols() {
+                let start = x.as_ptr().add(row * x.stride() + column);
+                std::array::from_fn(|i| {
+                    let (first, second) =
+                        (start.add(2 * i * x.stride()), start.add((2 * i + 1) * x.stride()));
+                    pair(_mm512_loadu_ps(first), _mm512_loadu_ps(second))
+                })
+            } else {
+                std::array::from_fn(|i| pair(some(x, row + 2 * i, column), some(x, row + 2 * i + 1, column)))
+            }
+        };
+        let lines = lines.map(|line| _mm512_permutexvar_epi16(interleaved, line));
         // SAFETY: the features are there.
         unsafe { store(lines, turned, tile) }
     }
@@ -140,7 +178,7 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     #[expect(unsafe_code, reason = "masked loads")]
-    unsafe fn load(x: Rows<'_>, row: usize, column: usize) -> __m512 {
+    unsafe fn some(x: Rows<'_>, row: usize, column: usize) -> __m512 {
         let count = if row < x.rows() { x.cols().saturating_sub(column).min(16) } else { 0 };
         let mask = ((1u32 << count) - 1) as u16;
         // SAFETY: unmasked elements lie in the view's row; masked ones are not read.

@@ -72,21 +72,28 @@ fn products_are_those_of_rounded_operands_at_every_shape() {
     }
 }
 
+/// The gradient of a weight by pieces of so many rows.
+fn gradient(tiles: Tiles, dy: Rows<'_>, x: Rows<'_>, pieces: &[usize]) -> Vec<f32> {
+    let mut scratch = Scratch::default();
+    let mut gradient = WeightGradient::new(tiles, dy.cols(), x.cols(), pieces.iter().copied(), &mut scratch);
+    let mut start = 0;
+    for &rows in pieces {
+        gradient.add(dy.part(start, rows), x.part(start, rows));
+        start += rows;
+    }
+    gradient.finish(&mut scratch)
+}
+
 #[test]
 fn gradients_of_a_weight_are_those_of_rounded_operands() {
     for [cols, m, inner] in SHAPES {
         let (dy, x) = (noise(3, m * cols), noise(4, m * inner));
         let expected = truth(&transpose(&dy, m), &x, [cols, m, inner]);
+        let (dy, x) = (Rows::new(&dy, m, cols), Rows::new(&x, m, inner));
         for tiles in forms() {
-            let mut dw = vec![f32::NAN; cols * inner];
-            let add = |dw: &mut Vec<f32>, write| {
-                let (dy, x) = (Rows::new(&dy, m, cols), Rows::new(&x, m, inner));
-                gradient_weight(tiles, dy, x, dw, write, &mut Scratch::default());
-            };
-            add(&mut dw, Write::Set);
-            close(&dw, &expected, 1e-6);
-            add(&mut dw, Write::Add);
-            close(&dw, &expected.iter().map(|x| 2.0 * x).collect::<Vec<_>>(), 1e-6);
+            for pieces in [&[m][..], &[0, m / 3, m - m / 3]] {
+                close(&gradient(tiles, dy, x, pieces), &expected, 1e-6);
+            }
         }
     }
 }
@@ -98,7 +105,7 @@ fn tiles_and_their_plain_form_agree_to_the_last_bit() {
         return;
     };
     for [m, k, n] in SHAPES {
-        let (x, b, mut dw) = (noise(5, m * k), noise(6, k * n), [noise(7, k * n), noise(7, k * n)]);
+        let (x, b, dy) = (noise(5, m * k), noise(6, k * n), noise(7, m * n));
         let both = [Tiles::plain(), tiles].map(|tiles| {
             let (plain, w) = (Packed::plain(tiles, Rows::new(&b, k, n)), transpose(&b, k));
             let turned = Packed::transposed(tiles, Rows::new(&w, n, k));
@@ -106,12 +113,9 @@ fn tiles_and_their_plain_form_agree_to_the_last_bit() {
             bits(&product(&x, &plain, m))
         });
         assert_eq!(both[0], both[1], "{m} x {k} x {n}");
-        let dy = noise(8, m * n);
-        for (dw, tiles) in dw.iter_mut().zip([Tiles::plain(), tiles]) {
-            let (dy, x) = (Rows::new(&dy, m, n), Rows::new(&x, m, k));
-            gradient_weight(tiles, dy, x, dw, Write::Add, &mut Scratch::default());
-        }
-        assert_eq!(bits(&dw[0]), bits(&dw[1]), "gradient of {m} x {k} x {n}");
+        let (dy, x) = (Rows::new(&dy, m, n), Rows::new(&x, m, k));
+        let dw = [Tiles::plain(), tiles].map(|tiles| bits(&gradient(tiles, dy, x, &[m])));
+        assert_eq!(dw[0], dw[1], "gradient of {m} x {k} x {n}");
     }
 }
 
@@ -142,7 +146,11 @@ fn bits_do_not_depend_on_the_rows_beside() {
             let whole = product(&x, &packed, 70);
             for (first, m) in [(0, 1), (5, 31), (1, 32), (40, 30), (69, 1)] {
                 let part = product(&x[first * k..(first + m) * k], &packed, m);
-                assert_eq!(bits(&part), bits(&whole[first * n..(first + m) * n]), "rows {first}.. of ({k}, {n})");
+                assert_eq!(
+                    bits(&part),
+                    bits(&whole[first * n..(first + m) * n]),
+                    "rows {first}.. of ({k}, {n})"
+                );
             }
         }
     }
@@ -152,17 +160,27 @@ fn bits_do_not_depend_on_the_rows_beside() {
 fn cutting_the_inner_axis_at_multiples_of_32_moves_no_bit() {
     let (m, k, n) = (35, 130, 50);
     let (dy, x) = (noise(13, k * m), noise(14, k * n));
+    let (dy, x) = (Rows::new(&dy, k, m), Rows::new(&x, k, n));
     for tiles in forms() {
-        let part = |dw: &mut [f32], rows: Range<usize>, write| {
-            let (dy, x) = (Rows::new(&dy, k, m), Rows::new(&x, k, n));
-            let (dy, x) = (dy.part(rows.start, rows.len()), x.part(rows.start, rows.len()));
-            gradient_weight(tiles, dy, x, dw, write, &mut Scratch::default());
-        };
-        let (mut whole, mut cut) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
-        part(&mut whole, 0..k, Write::Set);
-        part(&mut cut, 0..96, Write::Set);
-        part(&mut cut, 96..k, Write::Add);
-        assert_eq!(bits(&cut), bits(&whole));
+        let whole = gradient(tiles, dy, x, &[k]);
+        assert_eq!(bits(&gradient(tiles, dy, x, &[64, 32, 34])), bits(&whole));
+        // The forward product adds to what there is.
+        let left = transpose(&noise(13, k * m), k);
+        let left = Rows::new(&left, m, k);
+        let mut out = vec![f32::NAN; m * n];
+        for (rows, write) in [(0..96, Write::Set), (96..k, Write::Add)] {
+            let right = Packed::plain(tiles, x.part(rows.start, rows.len()));
+            let view = RowsMut::new(&mut out, m, n);
+            multiply(
+                left.columns(rows.start, rows.len()),
+                &right,
+                0..n,
+                view,
+                write,
+                &mut Scratch::default(),
+            );
+        }
+        assert_eq!(bits(&out), bits(&whole));
     }
 }
 
@@ -192,14 +210,29 @@ fn some_columns_are_the_columns_of_all_and_nothing_else_is_written() {
 fn scratch_that_held_something_larger_changes_nothing() {
     for tiles in forms() {
         let (large, small) = (noise(17, 70 * 70), noise(18, 9 * 9));
-        let (large, small) = (Rows::new(&large, 70, 70), Rows::new(&small, 9, 9));
-        let (mut used, mut scratch) = (vec![0.0; 9 * 9], Scratch::default());
-        gradient_weight(tiles, large, large, &mut vec![0.0; 70 * 70], Write::Set, &mut scratch);
-        gradient_weight(tiles, small, small, &mut used, Write::Set, &mut scratch);
-        let mut fresh = vec![0.0; 9 * 9];
-        gradient_weight(tiles, small, small, &mut fresh, Write::Set, &mut Scratch::default());
-        assert_eq!(bits(&used), bits(&fresh));
+        let mut scratch = Scratch::default();
+        let mut run = |x: &[f32], side: usize| {
+            let (x, mut out) = (Rows::new(x, side, side), vec![0.0; side * side]);
+            let packed = Packed::plain(tiles, x);
+            multiply(x, &packed, 0..side, RowsMut::new(&mut out, side, side), Write::Set, &mut scratch);
+            let mut gradient = WeightGradient::new(tiles, side, side, [side], &mut scratch);
+            gradient.add(x, x);
+            (bits(&out), bits(&gradient.finish(&mut scratch)))
+        };
+        run(&large, 70);
+        let used = run(&small, 9);
+        let x = Rows::new(&small, 9, 9);
+        let fresh = product(&small, &Packed::plain(tiles, x), 9);
+        assert_eq!(used, (bits(&fresh), bits(&gradient(tiles, x, x, &[9]))));
     }
+}
+
+#[test]
+#[should_panic(expected = "more than were announced")]
+fn more_pieces_than_were_announced_are_refused() {
+    let x = [0.0; 33];
+    let mut gradient = WeightGradient::new(Tiles::plain(), 1, 1, [32], &mut Scratch::default());
+    gradient.add(Rows::new(&x, 33, 1), Rows::new(&x, 33, 1));
 }
 
 #[test]

@@ -145,7 +145,9 @@ pub(super) unsafe fn block(left: &[Step], right: &[Step], out: Out, add: bool) {
             }
         } else if add {
             steps!(
-                left, right, out,
+                left,
+                right,
+                out,
                 "tileloadd tmm0, [{out} + {row}]",
                 "tileloadd tmm1, [{out} + {row} + 64]",
                 "tileloadd tmm2, [{below} + {row}]",

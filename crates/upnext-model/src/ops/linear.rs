@@ -105,15 +105,17 @@ impl Backward<'_> {
     /// One lane's gradients: fills `dx` (rows, k) and returns its share of dw (c, k).
     fn lane(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) -> Vec<f32> {
         let (k, c) = (self.k, self.c);
-        let (mut dw, mut scratch) = (vec![0.0; c * k], bf16::Scratch::default());
+        let lengths = dy.chunks(CHUNK_ROWS * c).map(|dy| dy.len() / c);
+        let mut scratch = bf16::Scratch::default();
+        let mut dw = self.products.weight_gradient(c, k, lengths, &mut scratch);
         let pieces =
             dx.chunks_mut(CHUNK_ROWS * k).zip(x.chunks(CHUNK_ROWS * k)).zip(dy.chunks(CHUNK_ROWS * c));
         for ((dx, x), dy) in pieces {
             let rows = x.len() / k;
             let dy = Rows::new(dy, rows, c);
             self.weight.multiply(dy, RowsMut::new(dx, rows, k), Write::Set, &mut scratch);
-            self.products.gradient_weight(dy, Rows::new(x, rows, k), &mut dw, Write::Add, &mut scratch);
+            dw.add(dy, Rows::new(x, rows, k));
         }
-        dw
+        dw.finish(&mut scratch)
     }
 }

@@ -8,7 +8,7 @@ use upnext_kernels::attention::{AttendBackward, attend_backward};
 use upnext_kernels::bf16;
 use upnext_kernels::norm::{rms_norm, rms_norm_backward};
 use upnext_kernels::product::Write;
-use upnext_kernels::products::Adjoint;
+use upnext_kernels::products::{Adjoint, WeightGradient};
 use upnext_kernels::view::{Rows, RowsMut};
 
 /// What the lanes of one backward share.
@@ -23,9 +23,9 @@ pub(super) struct Backward<'a> {
     pub(super) out: Adjoint<'a>,
 }
 
-/// Buffers of a lane.
+/// Buffers that lanes of a thread share.
 #[derive(Default)]
-struct Buffers {
+pub(super) struct Buffers {
     /// `(rows, d)`: dy behind the dropout, then the norm, then its gradient.
     narrow: Vec<f32>,
     /// `(rows, d)`: the gradient of what attention gave.
@@ -36,21 +36,37 @@ struct Buffers {
     packed: bf16::Scratch,
 }
 
-/// One lane's share of the gradients of `W_qkv` and `W_out`.
-pub(super) type Share = (Vec<f32>, Vec<f32>);
+/// One lane's share of the gradients of `W_qkv` and `W_out`, as it is summed.
+struct Share {
+    qkv: WeightGradient,
+    out: WeightGradient,
+}
 
 impl Backward<'_> {
-    /// One lane: `dx` comes in as dy and goes out as the gradient of x.
-    pub(super) fn lane(&self, histories: &Range<usize>, x: &[f32], saved: &Saved, dx: &mut [f32]) -> Share {
-        let (d, layout) = (self.width, &self.settings.layout);
-        let mut share = (vec![0.0; 3 * d * d], vec![0.0; d * d]);
-        let (mut buffers, first) = (Buffers::default(), layout.rows(histories).start);
-        for group in layout.groups(histories) {
-            let rows = layout.rows(&group);
+    /// One lane: `dx` comes in as dy and goes out as the gradient of x; returns the lane's share of the gradients of
+    /// `W_qkv` and `W_out`.
+    pub(super) fn lane(
+        &self,
+        histories: &Range<usize>,
+        x: &[f32],
+        saved: &Saved,
+        dx: &mut [f32],
+        buffers: &mut Buffers,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let (d, layout, products) = (self.width, &self.settings.layout, self.settings.products);
+        let groups = layout.groups(histories);
+        let lengths = || groups.iter().map(|group| layout.rows(group).len());
+        let mut share = Share {
+            qkv: products.weight_gradient(3 * d, d, lengths(), &mut buffers.packed),
+            out: products.weight_gradient(d, d, lengths(), &mut buffers.packed),
+        };
+        let first = layout.rows(histories).start;
+        for group in &groups {
+            let rows = layout.rows(group);
             let here = (rows.start - first) * d..(rows.end - first) * d;
-            self.group(&group, &x[here.clone()], saved, first, &mut dx[here], &mut share, &mut buffers);
+            self.group(group, &x[here.clone()], saved, first, &mut dx[here], &mut share, buffers);
         }
-        share
+        (share.qkv.finish(&mut buffers.packed), share.out.finish(&mut buffers.packed))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the body of one loop, split off to fit a screen")]
@@ -65,7 +81,6 @@ impl Backward<'_> {
         buffers: &mut Buffers,
     ) {
         let (d, start) = (self.width, self.settings.layout.rows(group).start);
-        let products = self.settings.products;
         let rows = x.len() / d;
         // Through the residual's dropout and the out product.
         let narrow = sized(&mut buffers.narrow, rows * d);
@@ -75,8 +90,7 @@ impl Backward<'_> {
         }
         let heads = &saved.heads[(start - first) * d..(start - first + rows) * d];
         let dy = Rows::new(narrow, rows, d);
-        let heads = Rows::new(heads, rows, d);
-        products.gradient_weight(dy, heads, &mut share.1, Write::Add, &mut buffers.packed);
+        share.out.add(dy, Rows::new(heads, rows, d));
         let d_heads = sized(&mut buffers.d_heads, rows * d);
         self.out.multiply(dy, RowsMut::new(d_heads, rows, d), Write::Set, &mut buffers.packed);
         // Through attention, history by history.
@@ -87,8 +101,7 @@ impl Backward<'_> {
         // Through the qkv product and the norm.
         let d_qkv = Rows::new(d_qkv, rows, 3 * d);
         rms_norm(x, d, narrow);
-        let norm = Rows::new(narrow, rows, d);
-        products.gradient_weight(d_qkv, norm, &mut share.0, Write::Add, &mut buffers.packed);
+        share.qkv.add(d_qkv, Rows::new(narrow, rows, d));
         self.qkv.multiply(d_qkv, RowsMut::new(narrow, rows, d), Write::Set, &mut buffers.packed);
         rms_norm_backward(x, narrow, d, dx, Write::Add);
     }

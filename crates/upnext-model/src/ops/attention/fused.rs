@@ -3,7 +3,7 @@
 //! Kept for the backward: rotated queries, keys and values, what attention gave, and its log-sum-exp. Recomputed: the
 //! norm and the probabilities.
 
-use super::backward::Backward;
+use super::backward::{Backward, Buffers};
 use super::{Masks, Memory, Saved, Scratch, Settings, Weights, forward};
 use crate::ops::host::{Host, slice};
 use crate::ops::sums::tree;
@@ -25,7 +25,13 @@ impl AttentionSub {
     }
 
     /// The forward of one lane, in place.
-    fn lane(&self, histories: &Range<usize>, y: &mut [f32], weights: &Weights) -> Saved {
+    fn lane(
+        &self,
+        histories: &Range<usize>,
+        y: &mut [f32],
+        weights: &Weights,
+        scratch: &mut Scratch,
+    ) -> Saved {
         let (d, layout) = (weights.width(), &self.settings.layout);
         let tokens = y.len() / d;
         let mut saved = Saved {
@@ -33,14 +39,14 @@ impl AttentionSub {
             heads: Vec::with_capacity(tokens * d),
             log_sums: Vec::with_capacity(tokens * self.settings.heads),
         };
-        let (mut scratch, mut once) = (Scratch::default(), weights.key_values());
+        let mut once = weights.key_values();
         let mut rest = y;
         for group in layout.groups(histories) {
             let lengths: Vec<usize> = group.clone().map(|j| layout.tokens_of(j).len()).collect();
             let (rows, below) = rest.split_at_mut(layout.rows(&group).len() * d);
             let first_token = layout.rows(&group).start;
             let masks = Masks { first_token, first_history: group.start, ..self.settings.masks() };
-            forward(rows, &lengths, weights, Memory::Once(&mut once), &masks, Some(&mut saved), &mut scratch);
+            forward(rows, &lengths, weights, Memory::Once(&mut once), &masks, Some(&mut saved), scratch);
             rest = below;
         }
         saved
@@ -69,7 +75,9 @@ impl CustomOp3 for AttentionSub {
         let weights = Weights::new(qkv, out, d, *heads, rotary.as_ref().map(Arc::clone), *products);
         let mut y = slice("x", x, lx)?.to_vec();
         let lanes = layout.lanes().par_iter().zip(layout.cut_mut(&mut y, d));
-        let saved = lanes.map(|(lane, y)| self.lane(lane, y, &weights)).collect();
+        let saved =
+            lanes.map_init(Scratch::default, |scratch, (lane, y)| self.lane(lane, y, &weights, scratch));
+        let saved = saved.collect();
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
         Ok((CpuStorage::F32(y), lx.shape().clone()))
     }
@@ -89,9 +97,9 @@ impl CustomOp3 for AttentionSub {
         let mut dx = dy_host.values()?.to_vec();
         let layout = &settings.layout;
         let lanes = layout.lanes().par_iter().zip(layout.cut_mut(&mut dx, d)).zip(saved);
-        let shares = lanes.map(|((lane, dx), saved)| {
+        let shares = lanes.map_init(Buffers::default, |buffers, ((lane, dx), saved)| {
             let rows = layout.rows(lane);
-            pass.lane(lane, &xs[rows.start * d..rows.end * d], &saved, dx)
+            pass.lane(lane, &xs[rows.start * d..rows.end * d], &saved, dx, buffers)
         });
         let (d_qkv, d_out): (Vec<_>, Vec<_>) = shares.collect::<Vec<_>>().into_iter().unzip();
         Ok((

@@ -52,11 +52,11 @@ impl CustomOp3 for MlpSub {
         let mut y = slice("x", x, lx)?.to_vec();
         let lane_rows = lane_rows(lx.shape().dims2()?.0);
         let lanes = y.par_chunks_mut(lane_rows * d).enumerate();
-        let saved = lanes.map(|(lane, y)| {
-            let (mut saved, mut scratch) = (Vec::with_capacity(y.len() / d * 2 * m), Scratch::default());
+        let saved = lanes.map_init(Scratch::default, |scratch, (lane, y)| {
+            let mut saved = Vec::with_capacity(y.len() / d * 2 * m);
             for (chunk, y) in y.chunks_mut(CHUNK_ROWS * d).enumerate() {
                 let mask = self.mask.map(|mask| (mask, lane * lane_rows + chunk * CHUNK_ROWS));
-                forward(y, &weights, mask, Some(&mut saved), &mut scratch);
+                forward(y, &weights, mask, Some(&mut saved), scratch);
             }
             saved
         });
@@ -88,8 +88,10 @@ impl CustomOp3 for MlpSub {
         let mut dx = dys.to_vec();
         let lane_rows = lane_rows(n);
         let lanes = dx.par_chunks_mut(lane_rows * d).zip(xs.par_chunks(lane_rows * d)).zip(saved).enumerate();
-        let parts: Vec<_> =
-            lanes.map(|(lane, ((dx, x), saved))| pass.lane(x, &saved, dx, lane * lane_rows)).collect();
+        let parts = lanes.map_init(Buffers::default, |buffers, (lane, ((dx, x), saved))| {
+            pass.lane(x, &saved, dx, lane * lane_rows, buffers)
+        });
+        let parts: Vec<_> = parts.collect();
         let (d_gate_up, d_down): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         Ok((
             Some(Tensor::from_vec(dx, (n, d), x.device())?),
@@ -97,6 +99,19 @@ impl CustomOp3 for MlpSub {
             Some(Tensor::from_vec(tree(d_down), (d, m), x.device())?),
         ))
     }
+}
+
+/// Buffers that lanes of a thread share.
+#[derive(Default)]
+struct Buffers {
+    /// `(rows, d)`: dy behind the dropout, then the norm, then its gradient.
+    narrow: Vec<f32>,
+    /// `(rows, 2m)`: the gradient of `[g | u]`.
+    wide: Vec<f32>,
+    /// `(rows, m)`.
+    hidden: Vec<f32>,
+    d_hidden: Vec<f32>,
+    packed: bf16::Scratch,
 }
 
 /// What the lanes of one backward share.
@@ -111,18 +126,25 @@ struct Backward<'a> {
 
 impl Backward<'_> {
     /// One lane: `dx` comes in as dy and goes out as the gradient of x; returns the lane's share of both matrices'.
-    fn lane(&self, x: &[f32], saved: &[f32], dx: &mut [f32], first_token: usize) -> (Vec<f32>, Vec<f32>) {
+    fn lane(
+        &self,
+        x: &[f32],
+        saved: &[f32],
+        dx: &mut [f32],
+        first_token: usize,
+        buffers: &mut Buffers,
+    ) -> (Vec<f32>, Vec<f32>) {
         let (d, m) = (self.d, self.m);
-        let (mut d_gate_up, mut d_down) = (vec![0.0; 2 * m * d], vec![0.0; d * m]);
-        let mut buffers: [Vec<f32>; 4] = Default::default();
-        let packed = &mut bf16::Scratch::default();
+        let lengths = || x.chunks(CHUNK_ROWS * d).map(|x| x.len() / d);
+        let Buffers { narrow, wide, hidden, d_hidden, packed } = buffers;
+        let mut d_gate_up = self.products.weight_gradient(2 * m, d, lengths(), packed);
+        let mut d_down = self.products.weight_gradient(d, m, lengths(), packed);
         let chunks =
             dx.chunks_mut(CHUNK_ROWS * d).zip(x.chunks(CHUNK_ROWS * d)).zip(saved.chunks(CHUNK_ROWS * 2 * m));
         for (chunk, ((dx, x), gate_up)) in chunks.enumerate() {
             let rows = x.len() / d;
-            let [norm, wide, hidden, d_hidden] = &mut buffers;
             // Through the residual's dropout and the down product.
-            let dy = sized(norm, rows * d);
+            let dy = sized(narrow, rows * d);
             dy.copy_from_slice(dx);
             if let Some(mask) = self.mask {
                 mask.apply(dy, ((first_token + chunk * CHUNK_ROWS) * d) as u64);
@@ -130,18 +152,18 @@ impl Backward<'_> {
             let dy = Rows::new(dy, rows, d);
             let hidden = sized(hidden, rows * m);
             swiglu(gate_up, m, hidden);
-            self.products.gradient_weight(dy, Rows::new(hidden, rows, m), &mut d_down, Write::Add, packed);
+            d_down.add(dy, Rows::new(hidden, rows, m));
             let d_hidden = sized(d_hidden, rows * m);
             self.down.multiply(dy, RowsMut::new(d_hidden, rows, m), Write::Set, packed);
             // Through the gate, the gate_up product and the norm.
             let wide = sized(wide, rows * 2 * m);
             swiglu_backward(gate_up, d_hidden, m, wide);
-            let (wide, norm) = (Rows::new(wide, rows, 2 * m), sized(norm, rows * d));
+            let (wide, norm) = (Rows::new(wide, rows, 2 * m), sized(narrow, rows * d));
             rms_norm(x, d, norm);
-            self.products.gradient_weight(wide, Rows::new(norm, rows, d), &mut d_gate_up, Write::Add, packed);
+            d_gate_up.add(wide, Rows::new(norm, rows, d));
             self.gate_up.multiply(wide, RowsMut::new(norm, rows, d), Write::Set, packed);
             rms_norm_backward(x, norm, d, dx, Write::Add);
         }
-        (d_gate_up, d_down)
+        (d_gate_up.finish(packed), d_down.finish(packed))
     }
 }
