@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
+use upnext_kernels::tiles::Tiles;
 
 use crate::support::{Place, succeed, upnext};
 
@@ -35,6 +36,36 @@ fn one_and_two_threads_give_the_same_losses_and_weights() {
     assert_eq!(one.len(), 100);
     assert_eq!(one, losses(&place, "two"));
     assert_eq!(place.weights("one"), place.weights("two"));
+}
+
+/// A level below AVX-512 stands for a machine without tiles.
+#[test]
+fn a_run_that_must_go_on_with_other_products_says_so() {
+    let place = Place::prepared();
+    let train = |more: &[&str]| {
+        let run = ["--device", "cpu", "--set", "train.precision=\"bf16\"", "--set", "train.max_steps=9"];
+        let arguments = [&run[..], &["--set", "train.eval_every=3"], more].concat();
+        let output = upnext(place.train_arguments("run", &arguments)).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said = train(&["--kernels", "portable"]);
+    assert!(said.contains("training in f32") && said.contains("products in f32"), "{said}");
+    if Tiles::here().is_none() {
+        println!("no bf16 tiles here: what follows is skipped");
+        return;
+    }
+    let said = train(&["--overwrite"]);
+    assert!(said.contains("products in bf16") && !said.contains("training in f32"), "{said}");
+    // As if the run had been killed after step 6.
+    fs::remove_dir_all(place.path("run/checkpoints/step-000000009")).unwrap();
+    let said = train(&["--resume", "--kernels", "portable"]);
+    assert!(said.contains("products were in bf16 up to here and are in f32 from now on"), "{said}");
+    let log = fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.find(|line| line["event"] == "other-products").unwrap();
+    assert_eq!((&line["step"], &line["before"], &line["now"]), (&6.into(), &"bf16".into(), &"f32".into()));
 }
 
 #[test]

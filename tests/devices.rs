@@ -7,6 +7,7 @@ mod whole;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
+use upnext_kernels::products::Products;
 use upnext_model::ops::rows::{PADDING, Parcel};
 use upnext_model::padded::{Padded, Padder, Places};
 use upnext_model::{Drop, Model, ModelConfig, Positions};
@@ -88,7 +89,7 @@ fn states_and_gradients_of_the_padded_decoder_are_the_jagged_ones() {
         };
         for drop in [None, Some(Drop { seed: 5, step: 2, rate: 0.2 })] {
             let rows = leaf(&Device::Cpu);
-            let states = model.forward(rows.as_tensor(), &token_rows, &offsets, drop).unwrap();
+            let states = model.forward(rows.as_tensor(), &token_rows, &offsets, drop, Products::F32).unwrap();
             let weights = weights(token_rows.len() * rank);
             let gradients = weighted(&states, weights.clone());
             for device in devices() {

@@ -48,6 +48,15 @@ fn report(machine: &Machine, lacks: &[Lack]) -> String {
     facts.add("processor", machine.cpu.clone().unwrap_or_else(|| "of unknown name".to_owned()));
     facts.add("cores", format!("{}; {} threads compute", machine.cores, machine.threads));
     facts.add("SIMD", format!("{} in use, {} the widest here", machine.simd, machine.simd_widest));
+    facts.add(
+        "bf16",
+        match machine.bf16_products {
+            true => "products on the processor's tiles (AMX), for trainings with precision = \"bf16\"",
+            false => {
+                "no products: no AMX here, or not granted, or --kernels; precision = \"bf16\" trains in f32"
+            }
+        },
+    );
     let bytes = |bytes: Option<u64>| {
         bytes.map_or_else(|| "unknown".to_owned(), |bytes| BinaryBytes(bytes).to_string())
     };

@@ -59,7 +59,6 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::Memory { .. }
                     | Error::NotBuiltFor { .. }
                     | Error::NoDevice { .. }
-                    | Error::NoBf16
                     | Error::TowerOnDevice
                     | Error::From(_)
             )

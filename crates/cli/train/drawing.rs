@@ -63,19 +63,27 @@ impl Drawing {
                 resumed,
                 memory,
                 device,
+                precision,
+                products,
                 ..
             } => {
                 self.steps_per_epoch = (*steps_per_epoch as u64).max(1);
                 self.epochs = max_steps.div_ceil(self.steps_per_epoch);
                 self.pace = Pace { since: Instant::now(), from: resumed.unwrap_or(0), most: *max_steps };
                 self.line(&format!(
-                    "{} parameters, {} items, {} steps an epoch, {} validation questions, about {} of memory, on {device}",
+                    "{} parameters, {} items, {} steps an epoch, {} validation questions, about {} of memory, on {device}, products in {products}",
                     say::count(*parameters),
                     say::count(*items),
                     say::count(*steps_per_epoch),
                     say::count(*questions),
                     HumanBytes(memory.total())
                 ));
+                if precision != products {
+                    self.line(&format!(
+                        "train.precision = \"{precision}\", but this processor offers no such products (see upnext doctor): \
+                         training in {products}"
+                    ));
+                }
                 match resumed {
                     Some(0) => self.line("nothing to resume: starting at step 0"),
                     Some(step) => self.line(&format!("resumed at step {}", say::count(*step))),
@@ -114,6 +122,12 @@ impl Drawing {
             Event::RolledBack { step, to_step, rollbacks } => {
                 self.line(&format!(
                     "step {step}: weights rolled back to step {to_step} (rollback {rollbacks})"
+                ));
+            }
+            Event::OtherProducts { before, now, .. } => {
+                self.line(&format!(
+                    "products were in {before} up to here and are in {now} from now on: the run ends with other weights than \
+                     it would have had"
                 ));
             }
             Event::Damaged { path, reason } => {

@@ -69,9 +69,6 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
-    /// A precision was asked for that the CPU does not have.
-    #[error("train.precision = \"bf16\" is for a GPU: train with --device cuda, or set it to \"f32\"")]
-    NoBf16,
     /// Training cannot go on from a model as it was asked to.
     #[error("{0}")]
     From(String),

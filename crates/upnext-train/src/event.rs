@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use upnext_eval::Metrics;
 
+use crate::config::Precision;
 use crate::memory::Estimate;
 use crate::summary::Summary;
 
@@ -34,6 +35,19 @@ pub enum Event {
         memory: Estimate,
         /// What steps are computed on: `cpu`, `cuda:0`, `metal:0`.
         device: String,
+        /// What products with weights were to be computed in, as the configuration has it.
+        precision: Precision,
+        /// What they are computed in: [`Precision::F32`] also where the CPU has nothing else.
+        products: Precision,
+    },
+    /// A resumed run goes on with other products than it had: its numbers are not those that it would have had.
+    OtherProducts {
+        /// Steps done.
+        step: u64,
+        /// What products were computed in up to now.
+        before: Precision,
+        /// What they are computed in from now on.
+        now: Precision,
     },
     /// A step changed the weights.
     Step {

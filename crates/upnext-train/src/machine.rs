@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use upnext_kernels::level::{self, Level};
+use upnext_kernels::tiles::Tiles;
 use upnext_model::ops::rows;
 
 use crate::{device, memory};
@@ -26,6 +27,8 @@ pub struct Machine {
     pub simd: String,
     /// The widest vector instructions that the processor has and this build knows.
     pub simd_widest: String,
+    /// Whether training may multiply bf16 operands on the processor's matrix tiles; with a pinned level it does not.
+    pub bf16_products: bool,
     /// Memory in all, bytes.
     pub memory_bytes: Option<u64>,
     /// Memory that is free, bytes.
@@ -73,6 +76,7 @@ impl Machine {
             threads: rayon::current_num_threads(),
             simd: level::current().to_string(),
             simd_widest: Level::detected().to_string(),
+            bf16_products: Tiles::here().is_some(),
             memory_bytes: memory::total_bytes(),
             available_bytes: memory::available_bytes(),
             devices: ["cpu", "cuda", "metal"].into_iter().filter(|name| device::built_with(name)).collect(),
@@ -121,6 +125,7 @@ mod tests {
             threads: 4,
             simd: "avx2".to_owned(),
             simd_widest: "avx2".to_owned(),
+            bf16_products: false,
             memory_bytes: Some(16 << 30),
             available_bytes: Some(8 << 30),
             devices: vec!["cpu"],

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Precision;
 use crate::summary::{Best, Ended};
 
 /// Where a run stands, between two steps.
@@ -32,6 +33,10 @@ pub(crate) struct State {
     pub(crate) milestone: Option<u64>,
     /// Why the run ended, when it did for good.
     pub(crate) ended: Option<Ended>,
+    /// What the latest steps' products were computed in; none before the first step, and in runs from before this was
+    /// written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) products: Option<Precision>,
     /// Seconds of the run. Nothing depends on them.
     pub(crate) seconds: f64,
     /// Seconds of steps alone. Nothing depends on them.

@@ -93,6 +93,15 @@ impl Learner {
         Ok(Self { model, adam, config: config.clone(), products, dense_input, dense_output })
     }
 
+    /// What products with weights are computed in, whatever the configuration asks for.
+    #[must_use]
+    pub fn products(&self) -> Precision {
+        match self.products {
+            Products::F32 => Precision::F32,
+            Products::Bf16(_) => Precision::Bf16,
+        }
+    }
+
     /// How it is trained.
     pub(crate) fn train(&self) -> &TrainConfig {
         &self.config.train

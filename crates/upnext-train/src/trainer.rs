@@ -56,11 +56,6 @@ pub(crate) fn train_watched(
     before: &mut dyn FnMut(u64, &mut Learner),
 ) -> Result<Summary> {
     let config = &with_modalities(config, options)?;
-    let products = match (config.train.precision, options.device) {
-        (Precision::F32, _) => DType::F32,
-        (Precision::Bf16, Some(_)) => DType::BF16,
-        (Precision::Bf16, None) => return Err(Error::NoBf16),
-    };
     let split = config.train.protocol.split(&data.histories)?;
     let items = data.catalog.len();
     let training = split.training(&data.histories)?;
@@ -88,7 +83,10 @@ pub(crate) fn train_watched(
     let origin = Origin { config: config.to_toml()?, data_hash, features, from: seal.clone() };
     let run = RunFolder::open(out, config, &origin, options)?;
     let mut checkpoints = Checkpoints::new(out, origin);
-    let (learner, state) = begin(&from, &run, &mut checkpoints, events)?;
+    let (learner, mut state) = begin(&from, &run, &mut checkpoints, events)?;
+    let precision = config.train.precision;
+    let products = options.device.map_or(learner.products(), |_| precision);
+    let products_before = state.products.replace(products);
     let (log, damage) = Log::open(out, state.log_bytes)?;
     if let Some(reason) = damage {
         events(&Event::Damaged { path: log.path().to_owned(), reason });
@@ -127,12 +125,15 @@ pub(crate) fn train_watched(
         resumed: options.resume.then_some(trainer.state.step),
         memory: need,
         device: device::describe(options.device),
+        precision,
+        products,
     };
-    trainer.started(&started)?;
+    trainer.started(&started, products_before)?;
     let from = (trainer.state.step, trainer.state.epoch, trainer.state.index);
     let until = (config.train.max_steps.unwrap_or(u64::MAX), config.train.max_epochs);
     let dense = config.train.table_optimizer == TableOptimizer::Dense;
-    let layer = |device| Layer::new(&config.model, items, products, dense, device);
+    let dtype = if products == Precision::Bf16 { DType::BF16 } else { DType::F32 };
+    let layer = |device| Layer::new(&config.model, items, dtype, dense, device);
     let feeder = Feeder { planner, layer: options.device.map(layer).transpose()? };
     std::thread::scope(|scope| {
         let (sender, plans) = sync_channel(AHEAD);

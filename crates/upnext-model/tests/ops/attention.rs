@@ -3,12 +3,13 @@
 use crate::support::{DROP, LENGTHS, assert_same, assert_true_gradient, layout, numbers, variable};
 use candle_core::Var;
 use std::sync::Arc;
+use upnext_kernels::products::Products;
 use upnext_kernels::rotary::Rotary;
 use upnext_model::ops::attention::{Settings, reference, run};
 
 pub(crate) fn settings(lengths: &[usize], width: usize, heads: usize, rotary: bool) -> Settings {
     let rotary = rotary.then(|| Arc::new(Rotary::new(width / heads, *lengths.iter().max().unwrap())));
-    Settings { layout: layout(lengths), heads, rotary, layer: 1, drop: None }
+    Settings { layout: layout(lengths), heads, rotary, layer: 1, drop: None, products: Products::F32 }
 }
 
 pub(crate) fn variables(tokens: usize, width: usize) -> Vec<Var> {

@@ -3,6 +3,7 @@
 use crate::attention::{settings, variables};
 use crate::mlp;
 use upnext_kernels::attention::KeyValues;
+use upnext_kernels::products::Products;
 use upnext_model::ops::attention::{Masks, Memory, Scratch, Weights, forward, run};
 
 const WIDTH: usize = 32;
@@ -17,7 +18,7 @@ fn a_history_read_in_pieces_has_the_bits_of_the_whole() {
     let tensors = variables(70, WIDTH);
     let whole = values(&run(&tensors[0], &tensors[1], &tensors[2], &settings).unwrap());
     let (qkv, out) = (values(&tensors[1]), values(&tensors[2]));
-    let weights = Weights::new(&qkv, &out, WIDTH, 2, settings.rotary.clone());
+    let weights = Weights::new(&qkv, &out, WIDTH, 2, settings.rotary.clone(), Products::F32);
     for pieces in [&[70][..], &[1, 69], &[33, 31, 6], &[64, 1, 1, 1, 1, 1, 1]] {
         let (mut x, mut scratch) = (values(&tensors[0]), Scratch::default());
         let (mut prompt, mut own) = (weights.key_values(), weights.key_values());
@@ -41,7 +42,7 @@ fn histories_read_together_have_the_bits_of_each_alone() {
     let settings = settings(&lengths, WIDTH, 4, false);
     let tensors = variables(44, WIDTH);
     let together = values(&run(&tensors[0], &tensors[1], &tensors[2], &settings).unwrap());
-    let weights = Weights::new(&values(&tensors[1]), &values(&tensors[2]), WIDTH, 4, None);
+    let weights = Weights::new(&values(&tensors[1]), &values(&tensors[2]), WIDTH, 4, None, Products::F32);
     let (mut x, mut once) = (values(&tensors[0]), weights.key_values());
     let mut rest = &mut x[..];
     for length in lengths {
@@ -56,9 +57,15 @@ fn histories_read_together_have_the_bits_of_each_alone() {
 #[test]
 fn a_row_of_the_mlp_does_not_depend_on_its_neighbours() {
     let tensors = mlp::variables(600, WIDTH, 50);
-    let settings = upnext_model::ops::mlp::Settings { layer: 0, drop: None };
+    let settings = upnext_model::ops::mlp::Settings { layer: 0, drop: None, products: Products::F32 };
     let fused = upnext_model::ops::mlp::run(&tensors[0], &tensors[1], &tensors[2], &settings);
-    let weights = upnext_model::ops::mlp::Weights::new(&values(&tensors[1]), &values(&tensors[2]), WIDTH, 50);
+    let weights = upnext_model::ops::mlp::Weights::new(
+        &values(&tensors[1]),
+        &values(&tensors[2]),
+        WIDTH,
+        50,
+        Products::F32,
+    );
     let (mut x, mut scratch) = (values(&tensors[0]), upnext_model::ops::mlp::Scratch::default());
     for row in x.chunks_mut(WIDTH) {
         upnext_model::ops::mlp::forward(row, &weights, None, None, &mut scratch);

@@ -74,6 +74,18 @@ pub(crate) fn assert_same(variables: &[Var], fused: Op<'_>, reference: Op<'_>, c
     }
 }
 
+/// As [`assert_same`], of operands rounded to bf16: what differs in the last bit before it is rounded may be rounded
+/// apart, by 2⁻⁸ of itself. Such values are rare, and a sum of many moves by less.
+pub(crate) fn assert_same_rounded(variables: &[Var], fused: Op<'_>, reference: Op<'_>, case: &str) {
+    let (found, expected) = (passes(variables, fused), passes(variables, reference));
+    let apart = distance(&found.0, &expected.0);
+    assert!(apart < 1e-3, "{case}: values differ by {apart:e}");
+    for (index, (found, expected)) in found.1.iter().zip(&expected.1).enumerate() {
+        let apart = distance(found, expected);
+        assert!(apart < 2e-3, "{case}: gradient {index} differs by {apart:e}");
+    }
+}
+
 /// The op's gradients are those of central differences, everything in f64.
 pub(crate) fn assert_true_gradient(variables: &[Var], op: Op<'_>, case: &str) {
     const STEP: f64 = 1e-5;

@@ -2,6 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
+use upnext_kernels::products::Products;
 use upnext_model::{Drop, Error, Model, ModelConfig, Positions};
 
 use super::world::{bits, configs, furthest, history, model};
@@ -39,8 +40,8 @@ fn the_forward_is_its_reference() {
         let model = model(&config, ITEMS);
         for drop in DROPS {
             let leaf = leaf(&model);
-            let fused = model.forward(&leaf, &tokens(), &OFFSETS, drop).unwrap();
-            let reference = model.forward_reference(&leaf, &tokens(), &OFFSETS, drop).unwrap();
+            let fused = model.forward(&leaf, &tokens(), &OFFSETS, drop, Products::F32).unwrap();
+            let reference = model.forward_reference(&leaf, &tokens(), &OFFSETS, drop, Products::F32).unwrap();
             assert_eq!(fused.dims(), [20, config.rank]);
             let apart = furthest(&values(&fused), &values(&reference));
             assert!(apart < 1e-5, "{config:?} {drop:?}: {apart}");
@@ -54,8 +55,9 @@ fn every_parameter_has_a_finite_gradient_that_is_not_zero() {
         let model = model(&config, ITEMS);
         for drop in DROPS {
             let leaf = leaf(&model);
-            let fused = gradients(&model.forward(&leaf, &tokens(), &OFFSETS, drop).unwrap());
-            let reference = gradients(&model.forward_reference(&leaf, &tokens(), &OFFSETS, drop).unwrap());
+            let fused = gradients(&model.forward(&leaf, &tokens(), &OFFSETS, drop, Products::F32).unwrap());
+            let reference =
+                gradients(&model.forward_reference(&leaf, &tokens(), &OFFSETS, drop, Products::F32).unwrap());
             for (name, var) in model.parameters().iter().chain([("the gathered rows", &leaf)]) {
                 let found = values(fused.get(var).unwrap_or_else(|| panic!("{name} has no gradient")));
                 assert!(found.iter().all(|value| value.is_finite()), "{name}");
@@ -71,7 +73,7 @@ fn every_parameter_has_a_finite_gradient_that_is_not_zero() {
 #[test]
 fn a_step_of_gathered_rows_is_a_step_of_the_whole_table() {
     let model = model(&configs()[0], ITEMS);
-    let whole = model.forward(&leaf(&model), &tokens(), &OFFSETS, None).unwrap();
+    let whole = model.forward(&leaf(&model), &tokens(), &OFFSETS, None, Products::F32).unwrap();
     let mut distinct = tokens();
     distinct.sort_unstable();
     distinct.dedup();
@@ -84,7 +86,7 @@ fn a_step_of_gathered_rows_is_a_step_of_the_whole_table() {
     let rows = Tensor::from_vec(rows, (distinct.len(), rank), &Device::Cpu).unwrap();
     let places: Vec<u32> =
         tokens().iter().map(|token| distinct.iter().position(|id| id == token).unwrap() as u32).collect();
-    let gathered = model.forward(&rows, &places, &OFFSETS, None).unwrap();
+    let gathered = model.forward(&rows, &places, &OFFSETS, None, Products::F32).unwrap();
     assert_eq!(bits(&values(&gathered)), bits(&values(&whole)));
 }
 
@@ -95,7 +97,8 @@ fn a_new_model_is_nearly_indifferent() {
             let config = ModelConfig { positions, project, ..ModelConfig::default() };
             let (items, model) = (500, model(&config, 500));
             let ids: Vec<u32> = history(3, 100, items).into_iter().map(|item| item.0).collect();
-            let states = values(&model.forward(&leaf(&model), &ids, &[0, 60, 100], None).unwrap());
+            let states =
+                values(&model.forward(&leaf(&model), &ids, &[0, 60, 100], None, Products::F32).unwrap());
             let mut squares = 0.0;
             for state in states.chunks(config.rank) {
                 for row in model.output_table().rows().chunks(config.rank) {
@@ -115,13 +118,14 @@ fn a_new_model_is_nearly_indifferent() {
 fn batches_that_do_not_fit_are_refused_by_name() {
     let config = &configs()[0];
     let (model, ids) = (model(config, ITEMS), tokens());
-    let refused =
-        |ids: &[u32], offsets: &[usize]| model.forward(&leaf(&model), ids, offsets, None).unwrap_err();
+    let refused = |ids: &[u32], offsets: &[usize]| {
+        model.forward(&leaf(&model), ids, offsets, None, Products::F32).unwrap_err()
+    };
     assert!(matches!(refused(&ids, &[0, 4, 14, 20]), Error::PastWindow { history: 1, len: 10, window: 9 }));
     assert!(matches!(refused(&ids, &[0, 4, 9]), Error::Size { found: 20, expected: 9, .. }));
     assert!(refused(&ids[..8], &[0, 4, 4, 8]).to_string().contains("tensor operation"));
     assert!(std::error::Error::source(&refused(&[0, 13], &[0, 2])).unwrap().to_string().contains("row 13"));
     let narrow = Tensor::zeros((3, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let error = model.forward(&narrow, &[0], &[0, 1], None).unwrap_err();
+    let error = model.forward(&narrow, &[0], &[0, 1], None, Products::F32).unwrap_err();
     assert!(matches!(error, Error::Size { found: 4, expected: 5, .. }));
 }

@@ -1,5 +1,7 @@
 //! The `[train]` table.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use upnext_data::{BatchSize, Protocol};
 
@@ -75,8 +77,19 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// The decoder's products in bfloat16 on a device; parameters, sums, losses and moments stay 32-bit floats.
+    /// Products with weights of operands rounded to bfloat16; parameters, activations, sums, norms, losses and moments
+    /// stay 32-bit floats. On the CPU where it has matrix tiles for that
+    /// ([`upnext_kernels::tiles::Tiles::here`]); elsewhere it trains as with [`Precision::F32`], and says so.
     Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// What a file may say.

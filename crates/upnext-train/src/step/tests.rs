@@ -4,6 +4,7 @@ use super::*;
 use crate::plan::Planner;
 use crate::testing::jagged;
 use upnext_data::{Batch, ItemId, UserId};
+use upnext_kernels::tiles::Tiles;
 
 const ITEMS: usize = 30;
 
@@ -158,6 +159,41 @@ fn fused_and_composed_operations_give_the_same_losses_for_a_hundred_steps() {
     }
 }
 
+/// Products of rounded operands move a loss by a part in a thousand, whichever form computes them, and what is learned
+/// by less than noise.
+#[test]
+fn bf16_products_learn_what_f32_products_do() {
+    let text = "model = { layers = 2, width = 16, heads = 2, hidden = 20, rank = 8, window = 40, dropout = 0.1 }\n\
+                loss = { count = 50 }";
+    let config = RunConfig::from_toml(text, "step.toml".as_ref()).unwrap();
+    if Tiles::here().is_none() {
+        println!("no bf16 tiles here: only their plain form is tested");
+    }
+    let kinds = std::iter::once(Tiles::plain()).chain(Tiles::here());
+    for tiles in kinds {
+        let start = |products| {
+            let model = Model::new(config.model.clone(), 200, 1).unwrap();
+            let adam = Adam::new(&model);
+            Learner { products, ..Learner::new(model, adam, &config).unwrap() }
+        };
+        let (mut whole, mut rounded) = (start(Products::F32), start(Products::Bf16(tiles)));
+        let mut composed = start(Products::Bf16(tiles));
+        assert_eq!((whole.products(), rounded.products()), (Precision::F32, Precision::Bf16));
+        let mut planner = Planner::new(&config.loss, true, &[1; 200], 1);
+        let mut losses = [0.0; 2];
+        for step in 0..60 {
+            let plan = planner.plan(step, jagged(step)).unwrap();
+            losses = [&mut whole, &mut rounded].map(|learner| learner.step(&plan, 3e-3).unwrap().loss);
+            let apart = (losses[0] - losses[1]).abs() / losses[0];
+            assert!(apart < 1e-2, "{tiles:?}, step {step}: {losses:?}");
+            assert!(step > 0 || apart > 0.0, "nothing was rounded");
+            let other = composed.step_by(Model::forward_reference, &plan, 3e-3).unwrap().loss;
+            assert!((other - losses[1]).abs() < 2e-3 * other, "{tiles:?}, step {step}: {other}, {losses:?}");
+        }
+        assert!(losses[1] < 5.0, "nothing was learned: {losses:?}");
+    }
+}
+
 /// Features of width 6: items of the same rest by 5 are alike.
 fn features(items: usize) -> upnext_data::ItemFeatures {
     let keys: upnext_data::Strings = (0..items).map(|item| format!("i{item:03}")).collect();
@@ -297,7 +333,7 @@ fn what_is_served_is_what_a_step_without_masks_reads() {
     let ids: Vec<u32> = (0..ITEMS as u32).collect();
     let leaf = gathered(learner.model.input_table(), &ids).unwrap();
     let content = tower::content(&features, &ids).unwrap();
-    let lifted = tower::lift(&learner.model, leaf.as_tensor(), None, &content).unwrap();
+    let lifted = tower::lift(&learner.model, leaf.as_tensor(), None, &content, Products::F32).unwrap();
     let mut counts = vec![1; ITEMS];
     let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
     let lifted = lifted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -308,7 +344,7 @@ fn what_is_served_is_what_a_step_without_masks_reads() {
     let cold = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
     let hidden: Vec<f32> = (0..ITEMS).map(|item| if item == 4 { 0.0 } else { 1.0 }).collect();
     let kept = Tensor::from_vec(hidden, (ITEMS, 1), &Device::Cpu).unwrap();
-    let masked = tower::lift(&learner.model, leaf.as_tensor(), Some(&kept), &content).unwrap();
+    let masked = tower::lift(&learner.model, leaf.as_tensor(), Some(&kept), &content, Products::F32).unwrap();
     let masked = masked.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for (at, (found, expected)) in cold.input.iter().zip(&masked).enumerate() {
         assert!((found - expected).abs() < 1e-6, "{at}");

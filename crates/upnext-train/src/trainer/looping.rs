@@ -12,6 +12,7 @@ use upnext_model::Trained;
 use super::stepping::Issued;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
+use crate::config::Precision;
 use crate::device::DeviceLearner;
 use crate::feed::Fed;
 use crate::log::Log;
@@ -49,9 +50,9 @@ pub(super) struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// Reports that everything is set up.
-    pub(super) fn started(&mut self, event: &Event) -> Result<()> {
-        if let Event::Started { parameters, steps_per_epoch, memory, device, .. } = event {
+    /// Reports that everything is set up, and whether the run had other products before.
+    pub(super) fn started(&mut self, event: &Event, products_before: Option<Precision>) -> Result<()> {
+        if let Event::Started { parameters, steps_per_epoch, memory, device, products, .. } = event {
             let origin = self.checkpoints.origin();
             self.log.append(&json!({
                 "event": if self.state.log_bytes > 0 { "resumed" } else { "started" },
@@ -64,9 +65,18 @@ impl Trainer<'_> {
                 "steps_per_epoch": steps_per_epoch,
                 "memory_bytes": memory.total(),
                 "device": device,
+                "products": products,
             }))?;
         }
         (self.events)(event);
+        if let (Event::Started { products: now, .. }, Some(before)) = (event, products_before)
+            && before != *now
+        {
+            let (step, now) = (self.state.step, *now);
+            self.log
+                .append(&json!({ "event": "other-products", "step": step, "before": before, "now": now }))?;
+            (self.events)(&Event::OtherProducts { step, before, now });
+        }
         Ok(())
     }
 

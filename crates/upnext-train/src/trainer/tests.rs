@@ -1,5 +1,6 @@
 //! Whole runs on a tiny world: what they write, and that nothing but configuration and data moves their weights.
 
+mod bf16;
 mod device;
 mod guard;
 mod onward;
