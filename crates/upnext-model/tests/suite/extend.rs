@@ -3,6 +3,7 @@
 use std::fs;
 
 use upnext_data::{Catalog, Column, FeatureFile, ItemFeatures, ItemId, Modality, Strings};
+use upnext_kernels::products::Products;
 use upnext_kernels::{Rows, score};
 use upnext_model::folder::{extend, open, open_model, save};
 use upnext_model::{ModelConfig, Served, TowerConfig, tower};
@@ -90,7 +91,7 @@ fn warm_items_keep_their_bits_and_new_ones_are_served_by_their_features() {
         let mut row = vec![0.0; config.rank];
         after.vectors.output_row(first, &mut row).unwrap();
         let content = tower::content(&given, &[2]).unwrap();
-        let said = tower::semantic(&saved, &content).unwrap().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let said = tower::semantic(&saved, &content, Products::F32).unwrap().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let stand_in = tower::stand_in(&saved, saved.output_table().rows(), &counts).unwrap();
         for ((row, said), stand_in) in row.iter().zip(said).zip(stand_in) {
             assert!((row - (said + stand_in)).abs() < 1e-6);

@@ -298,7 +298,7 @@ fn a_gate_reads_and_serves_a_row_by_its_count() {
     let leaf = gathered(learner.model.input_table(), &plan.ids).unwrap();
     let lifts = plan.lifts.as_ref().unwrap();
     let kept = lifts.input_kept.as_ref();
-    let lifted = tower::lift(&learner.model, leaf.as_tensor(), kept, &lifts.input_content).unwrap();
+    let lifted = tower::lift(&learner.model, leaf.as_tensor(), kept, &lifts.input_content, Products::F32).unwrap();
     let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
     for (id, row) in plan.ids.iter().zip(lifted.to_vec2::<f32>().unwrap()) {
         let served = &served.input[*id as usize * 8..][..8];
