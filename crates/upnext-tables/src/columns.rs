@@ -57,6 +57,8 @@ pub(crate) const ITEM: Role = Role {
         "stockcode",
     ],
 };
+/// The item in a table of vectors.
+pub(crate) const KEY: Role = Role { flag: "--key-column", ..ITEM };
 pub(crate) const TIME: Role = Role {
     standard: "timestamp",
     flag: "--time",

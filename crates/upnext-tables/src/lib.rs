@@ -3,7 +3,8 @@
 //! The one place that knows table formats. [`prepare`] reads event files of any of the [`Format`]s, plain or
 //! compressed, numbers users and items in byte order of their keys, sorts every user's events by (timestamp, input
 //! order) and writes a prepared folder, within a memory limit if there is one; [`read`] stops before the writing.
-//! [`RowSink`] writes lists as Parquet, CSV or JSON lines, [`VectorSink`] vectors as Parquet or `.npy`.
+//! [`read_items`] reads an item file alone, [`read_vectors`] vectors of items in Parquet. [`RowSink`] writes lists as
+//! Parquet, CSV or JSON lines, [`VectorSink`] vectors as Parquet or `.npy`.
 //!
 //! Data flows one way: `source` (bytes) → `format`, `table` (columns and rows) → `event_file` (events) → `reading`
 //! (a thread) → `partition` (parts by user) → `runs` (sorted) → `thinning` → the folder.
@@ -52,12 +53,12 @@ pub use error::{Error, Place, Problem, Result};
 pub use event_columns::KeptColumn;
 pub use filter::{Condition, Operator};
 pub use format::Format;
-pub use list_stats::ListStats;
 pub use item_table::read_items;
+pub use list_stats::ListStats;
 pub use lists::{Layout, RowSink, Score};
 pub use logs::{write_events, write_items};
 pub use options::{Columns, Listener, PrepareOptions, Progress, Summary};
-pub use parquet::is_decoding;
+pub use parquet::{KeyedVectors, is_decoding, read_vectors};
 pub use peek::{Kind, Peek, PeekColumn, RowCount, peek};
 pub use prepare::{prepare, read};
 pub use size::Size;

@@ -1,4 +1,4 @@
-//! Parquet files: the top-level columns that hold one value a row.
+//! Parquet files: the top-level columns that hold one value a row, and vectors.
 
 mod column;
 mod footer;
@@ -6,6 +6,7 @@ mod guard;
 mod ledger;
 mod pages;
 mod thrift;
+mod vectors;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -24,6 +25,7 @@ use guard::guarded;
 use ledger::Ledger;
 
 pub use guard::is_decoding;
+pub use vectors::{KeyedVectors, read_vectors};
 
 /// Rows that are decoded at once, at most.
 const ROWS: usize = 8192;

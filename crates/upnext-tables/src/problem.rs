@@ -166,6 +166,26 @@ pub enum Problem {
         /// The value.
         value: String,
     },
+    /// A vector with a hole.
+    #[error("column {column:?}: the vector of item {key:?} has a null in it; every element needs a value")]
+    NullElement {
+        /// The column.
+        column: String,
+        /// The item's key.
+        key: String,
+    },
+    /// A vector of another width than the first.
+    #[error("column {column:?}: the vector of item {key:?} is {found} wide where the first is {expected}")]
+    VectorWidth {
+        /// The column.
+        column: String,
+        /// The item's key.
+        key: String,
+        /// Its width.
+        found: usize,
+        /// The width of the first.
+        expected: usize,
+    },
     /// A second row for an item.
     #[error("column {column:?}: item {key:?} already has a row (see {first}); keep one of them")]
     DuplicateItem {

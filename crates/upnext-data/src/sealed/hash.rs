@@ -22,6 +22,12 @@ pub struct FileHash {
 }
 
 impl FileHash {
+    /// That of a file of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { blake3: blake3::hash(bytes).to_hex().to_string(), bytes: bytes.len() as u64 }
+    }
+
     /// Refuses a file that is not the one remembered here.
     ///
     /// # Errors

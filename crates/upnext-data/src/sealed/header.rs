@@ -16,8 +16,14 @@ pub const HEADER_LIMIT: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dtype {
+    /// 64-bit floats.
+    F64,
     /// 32-bit floats.
     F32,
+    /// 16-bit floats of IEEE 754.
+    F16,
+    /// The upper half of 32-bit floats.
+    BF16,
     /// 32-bit unsigned integers.
     U32,
     /// 64-bit unsigned integers.
@@ -31,7 +37,10 @@ pub enum Dtype {
 impl Dtype {
     fn of(name: &str) -> Option<Self> {
         Some(match name {
+            "F64" => Self::F64,
             "F32" => Self::F32,
+            "F16" => Self::F16,
+            "BF16" => Self::BF16,
             "U32" => Self::U32,
             "U64" => Self::U64,
             "I64" => Self::I64,
@@ -45,8 +54,9 @@ impl Dtype {
     pub fn size(self) -> usize {
         match self {
             Self::U8 => 1,
+            Self::F16 | Self::BF16 => 2,
             Self::F32 | Self::U32 => 4,
-            Self::U64 | Self::I64 => 8,
+            Self::F64 | Self::U64 | Self::I64 => 8,
         }
     }
 }
@@ -90,7 +100,9 @@ pub enum HeaderError {
     #[error("the tensor {0:?} occurs twice")]
     Duplicate(String),
     /// An element type that we do not read.
-    #[error("the tensor {name:?} has elements of type {dtype:?}; known are F32, U32, U64, I64 and U8")]
+    #[error(
+        "the tensor {name:?} has elements of type {dtype:?}; known are F64, F32, F16, BF16, U32, U64, I64 and U8"
+    )]
     Dtype {
         /// The tensor.
         name: String,
@@ -224,7 +236,7 @@ mod tests {
         let twice = format!("{{{},{}}}", entry("a", "U8", "[1]", "[0,1]"), entry("a", "U8", "[1]", "[1,2]"));
         check(&twice, 2, "the tensor \"a\" occurs twice");
         let one = |dtype, shape, offsets| format!("{{{}}}", entry("a", dtype, shape, offsets));
-        check(&one("F16", "[1]", "[0,2]"), 2, "the tensor \"a\" has elements of type \"F16\"");
+        check(&one("F8_E5M2", "[1]", "[0,1]"), 1, "the tensor \"a\" has elements of type \"F8_E5M2\"");
         check(&one("U8", "[2]", "[0,3]"), 3, "the tensor \"a\" of shape [2] does not fit its 3 bytes");
         check(&one("F32", "[4294967296,4294967296]", "[0,0]"), 0, "the tensor \"a\" of shape");
         check(&one("U8", "[1]", "[1,2]"), 2, "the tensor \"a\" begins at byte 1");

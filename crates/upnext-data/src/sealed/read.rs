@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
+
 use super::hash::CHUNK;
 use super::{Dtype, FileHash, HEADER_LIMIT, HeaderError, TensorInfo, header};
 use crate::{Error, ItemId, Result};
@@ -179,6 +181,20 @@ impl TensorFile {
     /// When it is missing, of another type, or cannot be read.
     pub fn f32(&mut self, name: &str) -> Result<Vec<f32>> {
         self.read(name, Dtype::F32, f32::from_le_bytes)
+    }
+
+    /// Reads a tensor of floats of any width as 32-bit ones; 64-bit floats are rounded, and what is too large for 32 bits
+    /// becomes infinite. Whether they are finite is the caller's to check.
+    ///
+    /// # Errors
+    /// When it is missing, holds no floats, or cannot be read.
+    pub fn floats(&mut self, name: &str) -> Result<Vec<f32>> {
+        match self.info(name).map(|info| info.dtype) {
+            Some(Dtype::F64) => self.read(name, Dtype::F64, |bytes| f64::from_le_bytes(bytes) as f32),
+            Some(Dtype::F16) => self.read(name, Dtype::F16, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Some(Dtype::BF16) => self.read(name, Dtype::BF16, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            _ => self.f32(name),
+        }
     }
 
     /// Reads a tensor of 32-bit unsigned integers.

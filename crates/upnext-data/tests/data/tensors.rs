@@ -72,6 +72,28 @@ fn what_stock_writers_write_is_opened() {
 }
 
 #[test]
+fn floats_of_every_width_are_read_as_32_bits() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("x.safetensors");
+    // 1.5 and -2 in each: IEEE 754 halves, the upper halves of singles, doubles.
+    let f16 = [0x3e00_u16, 0xc000].map(u16::to_le_bytes).concat();
+    let bf16 = [0x3fc0_u16, 0xc000].map(u16::to_le_bytes).concat();
+    let f64 = [1.5_f64, -2.0].map(f64::to_le_bytes).concat();
+    let f32 = [1.5_f32, -2.0].map(f32::to_le_bytes).concat();
+    use safetensors::Dtype as D;
+    for (dtype, bytes) in [(D::F16, &f16), (D::BF16, &bf16), (D::F64, &f64), (D::F32, &f32)] {
+        let view = safetensors::tensor::TensorView::new(dtype, vec![2], bytes).unwrap();
+        fs::write(&path, safetensors::serialize([("a", view)], None).unwrap()).unwrap();
+        let mut file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.floats("a").unwrap(), [1.5, -2.0], "{dtype:?}");
+        assert_eq!(file.f32("a").is_ok(), dtype == D::F32);
+        file.verify().unwrap();
+    }
+    write(&path, &[0.5; 8]);
+    assert!(TensorFile::open(&path).unwrap().floats("ids").is_err());
+}
+
+#[test]
 fn what_is_not_as_expected_is_named() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("x.safetensors");

@@ -24,6 +24,8 @@ const PAGE_LIMIT: i64 = 64 << 20;
 const HEADERS: [u64; 2] = [4 << 10, 1 << 20];
 /// What a value of a dictionary takes, its bytes apart.
 const VALUE_BYTES: u64 = 32;
+/// What a value of a list takes with its two levels; runs of equal ones have next to no bytes on the page.
+const LIST_VALUE_BYTES: u64 = 12;
 /// Encodings whose decoder reserves what the page's bytes declare.
 const UNBOUNDED: [(i64, &str); 2] = [(6, "DELTA_LENGTH_BYTE_ARRAY"), (7, "DELTA_BYTE_ARRAY")];
 
@@ -36,6 +38,8 @@ struct PageSource {
     ledger: Arc<Ledger>,
     /// Whether pages are gzip, whose decoder takes whatever comes.
     is_gzip: bool,
+    /// Whether a row may have any number of values, so that a page is decoded whole.
+    is_list: bool,
     header: Mutex<Header>,
 }
 
@@ -57,6 +61,7 @@ pub(super) fn open(
         size,
         column: place,
         ledger: Arc::clone(ledger),
+        is_list: chunk.column_descr().max_rep_level() > 0,
         is_gzip: matches!(chunk.compression(), Compression::GZIP(_)),
         header: Mutex::new(Header::default()),
     };
@@ -75,6 +80,8 @@ struct Header {
     /// Bytes of levels before the compressed ones.
     levels: i64,
     encoding: i64,
+    /// Values of a page of data.
+    values: i64,
     /// Values of a dictionary.
     dictionary: Option<i64>,
 }
@@ -85,6 +92,7 @@ impl Header {
         thrift::walk(bytes, &mut |path, _, value| match path {
             [2] => header.plain = value,
             [3] => header.packed = value,
+            [5 | 8, 1] => header.values = value,
             [5, 2] | [8, 4] => header.encoding = value,
             [7, 1] => header.dictionary = Some(value),
             [8, 5 | 6] => header.levels = header.levels.saturating_add(value),
@@ -120,7 +128,10 @@ impl PageSource {
         if values < 0 || values > plain {
             return Err(refuse(format!("a dictionary declares {values} values in {plain} bytes")));
         }
-        let bytes = plain as u64 + values as u64 * VALUE_BYTES;
+        let mut bytes = plain as u64 + values as u64 * VALUE_BYTES;
+        if self.is_list {
+            bytes += u64::try_from(header.values).unwrap_or(u64::MAX / 16).saturating_mul(LIST_VALUE_BYTES);
+        }
         if !self.ledger.take(self.column, dictionary.is_some(), bytes) {
             return Err(refuse(
                 "its pages do not fit into memory; write it with pages of about 1 MiB".into(),
