@@ -191,6 +191,24 @@ pub fn probability_rows(mut logits: RowsMut<'_>, lse: &[f64], weight: f32) {
     }
 }
 
+/// In place: `softmax(scale · logits)` of each row, as in attention; a row of nothing stays so.
+pub fn softmax_rows(mut logits: RowsMut<'_>, scale: f32) {
+    let level = Chosen::now();
+    for j in 0..logits.rows() {
+        softmax_row(level, logits.row_mut(j), scale);
+    }
+}
+
+simd! {
+    fn softmax_row(logits: &mut [f32], scale: f32) {
+        let max = lane::max(logits);
+        let weight = 1.0 / lane::exp_sum(logits, max, scale);
+        for logit in logits {
+            *logit *= weight;
+        }
+    }
+}
+
 simd! {
     fn probability_row(logits: &mut [f32], lse: f32, weight: f32) {
         for logit in logits {
@@ -209,6 +227,24 @@ mod tests {
         let kept = logits.iter().zip(log_kq).enumerate().filter(|(j, _)| !dropped.contains(&(*j as u32)));
         let sum: f64 = kept.map(|(_, (s, q))| (s - f64::from(*q)).exp()).sum();
         (positive.exp() + sum).ln() - positive
+    }
+
+    #[test]
+    fn rows_become_probabilities_with_the_same_bits_at_every_level() {
+        let logits: Vec<f32> = noise(5, 3 * 37).iter().map(|x| x * 20.0).collect();
+        let mut first = logits.clone();
+        softmax_rows(RowsMut::new(&mut first, 3, 37), 0.25);
+        let mut truth = Vec::new();
+        for row in logits.chunks(37) {
+            let e: Vec<f64> = row.iter().map(|&x| (f64::from(x) * 0.25).exp()).collect();
+            truth.extend(e.iter().map(|x| x / e.iter().sum::<f64>()));
+        }
+        close(&first, &truth, 1e-6);
+        for level in Chosen::all() {
+            let mut row = logits[37..74].to_vec();
+            softmax_row(level, &mut row, 0.25);
+            assert_eq!(bits(&row), bits(&first[37..74]), "{level:?}");
+        }
     }
 
     #[test]
