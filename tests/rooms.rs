@@ -50,7 +50,8 @@ fn data_flows_one_way_through_the_crates() {
     assert!(upnext_dependencies("upnext-kernels").is_empty());
     let tables: BTreeSet<String> = ["upnext-data", "upnext-generate"].map(str::to_owned).into();
     assert!(upnext_dependencies("upnext-tables").is_subset(&tables));
-    assert_eq!(upnext_dependencies("upnext-encode"), ["upnext-data".to_owned()].into());
+    let encode: BTreeSet<String> = ["upnext-data", "upnext-kernels"].map(str::to_owned).into();
+    assert_eq!(upnext_dependencies("upnext-encode"), encode);
 }
 
 #[test]
@@ -59,6 +60,20 @@ fn a_server_links_no_table_formats_no_argument_parser_and_no_runtime() {
     assert!(linked.contains("upnext-model"), "cargo tree printed {linked:?}");
     for forbidden in ["arrow", "parquet", "csv", "clap", "tokio", "upnext-tables", "upnext-train"] {
         assert!(!linked.contains(forbidden), "upnext-generate links {forbidden}");
+    }
+}
+
+#[test]
+fn text_encoders_live_in_one_room() {
+    for package in LINE.into_iter().chain(["upnext-kernels", "upnext-tables"]) {
+        assert!(!linked_packages(package).contains("candle-transformers"), "{package} links text encoders");
+    }
+    assert!(linked_packages("upnext-encode").contains("candle-transformers"));
+    for (name, text) in library_sources() {
+        assert!(
+            name.starts_with("upnext-encode") || !text.contains("tokenizers::"),
+            "{name} cuts texts into tokens"
+        );
     }
 }
 

@@ -6,11 +6,11 @@
 //! so that a long description does not drown three genres.
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use upnext_data::chance::name_key;
 use upnext_data::{Catalog, FeatureFile, Modality};
 
-use crate::{Columns, Error, Result, Role};
+use crate::{Columns, Description, Error, Result, Role};
 
 /// How wide a vector is when nobody says otherwise.
 pub const WIDTH: usize = 256;
@@ -20,40 +20,85 @@ const PLACES: usize = 4;
 const GRAMS: [usize; 2] = [3, 4];
 /// Weight of a character n-gram beside a word's 1.
 const GRAM: f32 = 0.25;
-/// The name of the modality.
+/// The name of the modality when nobody says otherwise.
 pub const MODALITY: &str = "text";
+/// Changes with every change of a vector.
+const VERSION: u32 = 1;
 
-/// What a feature file says of how it was made.
-#[derive(Serialize)]
-struct Encoder<'a> {
-    kind: &'static str,
+/// What is hashed and how wide; all that it takes to encode other items in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hashing {
     version: u32,
+    /// The name of the modality.
+    #[serde(default = "text")]
+    modality: String,
+    /// f: how wide a vector is.
     width: usize,
-    columns: &'a Columns,
+    columns: Columns,
 }
 
-/// Vectors of all items that have text in one of the columns.
+fn text() -> String {
+    MODALITY.to_owned()
+}
+
+impl Hashing {
+    /// Hashes these columns into vectors of a modality.
+    ///
+    /// # Errors
+    /// When the width makes no sense.
+    pub fn new(columns: Columns, width: usize, modality: &str) -> Result<Self> {
+        let hashing = Self { version: VERSION, modality: modality.to_owned(), width, columns };
+        hashing.check()?;
+        Ok(hashing)
+    }
+
+    /// What may be wrong with one that was read.
+    fn check(&self) -> Result<()> {
+        if self.version != VERSION {
+            return Err(Error::Version { kind: "hashing", found: self.version, known: VERSION });
+        }
+        if (8..=65_536).contains(&self.width) { Ok(()) } else { Err(Error::Width(self.width)) }
+    }
+
+    /// Vectors of all items that have text in one of the columns.
+    ///
+    /// # Errors
+    /// When a column is not there, or another version described the hashing.
+    pub fn encode(&self, catalog: &Catalog) -> Result<FeatureFile> {
+        self.check()?;
+        let width = self.width;
+        let mut read = Vec::with_capacity(self.columns.0.len());
+        for (name, role) in &self.columns.0 {
+            let column = catalog.column(name).ok_or_else(|| Error::no_column(name, catalog))?;
+            read.push((name.as_str(), *role, &column.values));
+        }
+        let (items, values) = rows(catalog.len(), width, |item, vector| {
+            for (name, role, values) in &read {
+                add_column(name, *role, values.get(item), vector);
+            }
+        });
+        let modality = Modality { name: self.modality.clone(), width, items, values };
+        let encoder = Description::Hashing(self.clone()).to_json()?;
+        Ok(FeatureFile { keys: catalog.keys().clone(), encoder, modalities: vec![modality] })
+    }
+}
+
+/// Vectors of all items that have text in one of the columns, as the modality [`MODALITY`].
 ///
 /// # Errors
 /// When the width makes no sense, or a column is not there.
 pub fn encode(catalog: &Catalog, columns: &Columns, width: usize) -> Result<FeatureFile> {
-    if !(8..=65_536).contains(&width) {
-        return Err(Error::Width(width));
-    }
-    let known = || catalog.columns().iter().map(|column| column.name.clone()).collect();
-    let mut read = Vec::with_capacity(columns.0.len());
-    for (name, role) in &columns.0 {
-        let column =
-            catalog.column(name).ok_or_else(|| Error::NoColumn { name: name.clone(), known: known() })?;
-        read.push((name.as_str(), *role, &column.values));
-    }
-    let vectors: Vec<Option<Vec<f32>>> = (0..catalog.len())
+    Hashing::new(columns.clone(), width, MODALITY)?.encode(catalog)
+}
+
+/// The items whose vectors are not zero, and those vectors.
+fn rows(items: usize, width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> (Vec<u32>, Vec<f32>) {
+    let vectors: Vec<Option<Vec<f32>>> = (0..items)
         .into_par_iter()
         .map(|item| {
             let mut vector = vec![0.0; width];
-            for (name, role, values) in &read {
-                add_column(name, *role, values.get(item), &mut vector);
-            }
+            fill(item, &mut vector);
             vector.iter().any(|&value| value != 0.0).then_some(vector)
         })
         .collect();
@@ -64,12 +109,7 @@ pub fn encode(catalog: &Catalog, columns: &Columns, width: usize) -> Result<Feat
             values.extend(vector);
         }
     }
-    let encoder = Encoder { kind: "hashing", version: 1, width, columns };
-    Ok(FeatureFile {
-        keys: catalog.keys().clone(),
-        encoder: serde_json::to_string(&encoder)?,
-        modalities: vec![Modality { name: MODALITY.to_owned(), width, items, values }],
-    })
+    (items, values)
 }
 
 /// Adds what a column says of an item, at length 1.

@@ -1,0 +1,77 @@
+//! What an encoder is, to the byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use upnext_data::sealed::FileHash;
+
+use super::family::Family;
+use super::pooling::Pooling;
+use crate::{Error, Result};
+
+/// All that a vector depends on beside the text: files by their hash, and the settings around them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The name of the folder; for people, and not compared.
+    pub name: String,
+    /// Its family.
+    pub family: Family,
+    /// d: how wide its vectors are.
+    pub width: usize,
+    /// Longer texts are cut to so many tokens.
+    pub max_tokens: usize,
+    /// How the vectors of tokens become one.
+    pub pooling: Pooling,
+    /// Whether vectors are scaled to length 1.
+    pub normalised: bool,
+    /// Whether texts are put into lower case first.
+    pub lower_case: bool,
+    /// What stands before every text.
+    pub prompt: String,
+    /// `config.json`, `model.safetensors` and `tokenizer.json`.
+    pub files: BTreeMap<String, FileHash>,
+}
+
+impl Identity {
+    /// Refuses another encoder, found in `dir`, than this one.
+    ///
+    /// # Errors
+    /// When a file or a setting differs; the error names it.
+    pub fn check(&self, found: &Self, dir: &Path) -> Result<()> {
+        let name = self.name.clone();
+        for (file, hash) in &self.files {
+            let other = found.files.get(file).map_or("nothing", |hash| hash.blake3.as_str());
+            if hash.blake3 != other {
+                let (path, expected, found) = (dir.join(file), hash.blake3.clone(), other.to_owned());
+                return Err(Error::OtherEncoder { name, path, what: "blake3", expected, found });
+            }
+        }
+        for ((what, expected), (_, other)) in self.settings().into_iter().zip(found.settings()) {
+            if expected != other {
+                let path = dir.to_owned();
+                return Err(Error::OtherEncoder { name, path, what, expected, found: other });
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> [(&'static str, String); 7] {
+        [
+            ("family", self.family.to_string()),
+            ("width", self.width.to_string()),
+            ("longest text", self.max_tokens.to_string()),
+            ("pooling", format!("{:?}", self.pooling)),
+            ("normalisation", self.normalised.to_string()),
+            ("lower case", self.lower_case.to_string()),
+            ("prompt", format!("{:?}", self.prompt)),
+        ]
+    }
+
+    /// blake3 of all of it but the name; with a text it names a vector.
+    pub(crate) fn hash(&self) -> Result<blake3::Hash> {
+        let nameless = Self { name: String::new(), ..self.clone() };
+        Ok(blake3::hash(&serde_json::to_vec(&nameless)?))
+    }
+}
