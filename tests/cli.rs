@@ -7,7 +7,10 @@ use crate::support::{Place, fail, succeed, upnext};
 #[test]
 fn help_lists_the_commands() {
     let help = succeed(["--help"]);
-    for command in ["demo", "prepare", "train", "evaluate", "compare", "generate", "inspect", "doctor"] {
+    for command in [
+        "demo", "prepare", "encode", "train", "evaluate", "compare", "generate", "extend", "similar", "export",
+        "inspect", "doctor",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
 }

@@ -7,6 +7,7 @@ mod cold_start;
 mod compare;
 mod determinism;
 mod devices;
+mod encode;
 mod front_door;
 mod inspect;
 mod pipeline;

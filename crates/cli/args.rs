@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Turn event files (and an item file) into a checked, reproducible prepared folder.
     Prepare(PrepareArgs),
+    /// Say what items are like, as vectors: hashed columns, a text encoder, or vectors made elsewhere.
+    Encode(EncodeArgs),
     /// Train a model from one config on one prepared folder.
     Train(TrainArgs),
     /// Rank held-out items over the whole catalogue, beside the baselines.
@@ -145,6 +147,70 @@ pub(crate) struct InputArgs {
     /// Skip and count up to N bad rows instead of stopping at the first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_bad_rows: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("from").args(["data", "items"]).required(true))]
+#[command(group = ArgGroup::new("way").args(["hashing", "encoder", "import"]).required(true))]
+pub(crate) struct EncodeArgs {
+    /// Prepared folder whose items are encoded.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Item file whose rows are encoded, as prepare --items reads it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) items: Option<PathBuf>,
+    /// Column of the item file that holds the key [default: by its name: item_id, movieId, …].
+    #[arg(long, value_name = "COLUMN", requires = "items")]
+    pub(crate) item: Option<String>,
+    /// Hash words, parts of words and categories: needs no model.
+    #[arg(long)]
+    pub(crate) hashing: bool,
+    /// Folder of a text encoder, in the layout of sentence-transformers or Hugging Face (BERT, XLM-RoBERTa, DistilBERT,
+    /// ModernBERT).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
+    /// Vectors made elsewhere: .npy or .safetensors with --keys, .parquet, or a feature file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) import: Option<PathBuf>,
+    /// Feature file to write (.safetensors).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Name of the vectors' modality; several feature files of different modalities can be used together.
+    #[arg(long, value_name = "NAME", default_value = upnext_encode::hashing::MODALITY)]
+    pub(crate) modality: String,
+    /// Text of an item for --encoder, such as '{title}. {genres}' [default: its columns, one sentence each].
+    #[arg(long, value_name = "TEXT", requires = "encoder", conflicts_with_all = ["text", "category"])]
+    pub(crate) template: Option<String>,
+    /// Column of text; may be repeated [default: all columns, by their names].
+    #[arg(long, value_name = "COLUMN", conflicts_with = "import")]
+    pub(crate) text: Vec<String>,
+    /// Column of categories; may be repeated.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "import")]
+    pub(crate) category: Vec<String>,
+    /// Width of hashed vectors [default: 256], or the one that imported vectors must have.
+    #[arg(long, value_name = "N", conflicts_with = "encoder")]
+    pub(crate) width: Option<usize>,
+    /// Folder that keeps the encoder's vectors by their texts, so that the next run encodes only what changed [default: none].
+    #[arg(long, value_name = "DIR", requires = "encoder")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Keys of imported vectors, one a line, in the order of the rows.
+    #[arg(long, value_name = "FILE", requires = "import")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Tensor of an imported .safetensors file [default: the only one].
+    #[arg(long, value_name = "NAME", requires = "import")]
+    pub(crate) tensor: Option<String>,
+    /// Column of keys of an imported .parquet file [default: by its name: item_id, movieId, …].
+    #[arg(long, value_name = "COLUMN", requires = "import")]
+    pub(crate) key_column: Option<String>,
+    /// Column of vectors of an imported .parquet file, lists of floats [default: the only one].
+    #[arg(long, value_name = "COLUMN", requires = "import")]
+    pub(crate) vector_column: Option<String>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -37,6 +37,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let eval = cause.downcast_ref::<upnext_eval::Error>();
     let data = cause.downcast_ref::<upnext_data::Error>();
     let model = cause.downcast_ref::<upnext_model::Error>();
+    let encode = cause.downcast_ref::<upnext_encode::Error>();
     cause.is::<BadInput>()
         || cause.is::<upnext_generate::RequestError>()
         || cause.is::<upnext_kernels::level::LevelError>()
@@ -77,6 +78,10 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NothingToCompare(_)
                     | Error::AmongColdKept
             )
+        })
+        || encode.is_some_and(|error| {
+            use upnext_encode::Error;
+            !matches!(error, Error::Compute { .. } | Error::Threads { .. } | Error::Interrupted)
         })
         || data.is_some()
         || model.is_some()

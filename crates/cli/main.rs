@@ -7,6 +7,7 @@ mod args;
 mod compare;
 mod demo;
 mod doctor;
+mod encode;
 mod evaluate;
 mod export;
 mod extend;
@@ -36,8 +37,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // A damaged Parquet file makes its decoder panic, which is caught and told as an error.
-        if !upnext_tables::is_decoding() {
+        // A damaged Parquet file makes its decoder panic, and a damaged tokenizer its own, which is caught and told as an
+        // error.
+        if !upnext_tables::is_decoding() && !upnext_encode::is_tokenizing() {
             told(panic);
         }
     }));
@@ -63,6 +65,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Prepare(args) => prepare::run(args),
+        Command::Encode(args) => encode::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Compare(args) => compare::run(args),
