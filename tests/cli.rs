@@ -8,8 +8,8 @@ use crate::support::{Place, fail, succeed, upnext};
 fn help_lists_the_commands() {
     let help = succeed(["--help"]);
     for command in [
-        "demo", "prepare", "encode", "train", "evaluate", "compare", "generate", "extend", "similar", "export",
-        "inspect", "doctor",
+        "demo", "prepare", "encode", "train", "evaluate", "compare", "generate", "extend", "similar",
+        "export", "inspect", "doctor",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }

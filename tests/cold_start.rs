@@ -52,14 +52,16 @@ fn ten_thousand_new_items_join_a_model_and_its_lists() {
     let place = towered();
     let (model, out) = (place.text("run/model"), place.text("extended"));
     let items = new_items(&place, "tonight.csv", 10_000);
-    let summary: Value =
-        serde_json::from_str(&succeed(["extend", "--model", &model, "--items", &items, "--out", &out, "--json"]))
-            .unwrap();
+    let summary: Value = serde_json::from_str(&succeed([
+        "extend", "--model", &model, "--items", &items, "--out", &out, "--json",
+    ]))
+    .unwrap();
     assert_eq!((&summary["added"], &summary["known"]), (&10_000.into(), &0.into()));
     let known = Prepared::open(&place.path("data")).unwrap().catalog.len();
     // No bit of a known item's score moves.
     for history in [&[ItemId(1), ItemId(5)][..], &[ItemId(3)]] {
-        let (old, new) = (scores(&place.path("run/model"), history), scores(&place.path("extended"), history));
+        let (old, new) =
+            (scores(&place.path("run/model"), history), scores(&place.path("extended"), history));
         assert_eq!((old.len(), new.len()), (known, known + 10_000));
         assert_eq!(old, new[..known]);
     }
@@ -93,7 +95,11 @@ fn training_goes_on_from_a_model_that_was_extended() {
     let loss = |run: &str| -> f64 {
         let log = fs::read_to_string(place.path(run).join("metrics.jsonl")).unwrap();
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["event"] == "step").map(|line| line["loss"].as_f64().unwrap()).next().unwrap()
+        lines
+            .filter(|line| line["event"] == "step")
+            .map(|line| line["loss"].as_f64().unwrap())
+            .next()
+            .unwrap()
     };
     assert!(loss("onward") < loss("run"), "{} {}", loss("onward"), loss("run"));
 }
@@ -149,7 +155,8 @@ fn vectors_leave_for_other_applications() {
     let keys = place.text("items.keys.txt");
     let import = ["encode", "--data", &data, "--import", &npy, "--keys", &keys, "--modality", "rows"];
     succeed(import.iter().chain(&["--out", &again]));
-    let summary = succeed(["export", "--model", &model, "--users", "--data", &data, "--out", &parquet, "--json"]);
+    let summary =
+        succeed(["export", "--model", &model, "--users", "--data", &data, "--out", &parquet, "--json"]);
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let users = Prepared::open(&place.path("data")).unwrap().histories.users();
     assert_eq!((&summary["rows"], &summary["width"]), (&users.into(), &rank.into()));

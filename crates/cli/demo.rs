@@ -19,9 +19,9 @@ use upnext_model::folder::Served;
 use upnext_tables::{PrepareOptions, RowSink};
 use upnext_train::{RunConfig, TrainOptions};
 
+use self::premieres::Premieres;
 use crate::args::DemoArgs;
 use crate::failure::BadInput;
-use self::premieres::Premieres;
 use crate::{evaluate as evaluation, prepare, say, shown, train};
 
 /// The run that the demo trains.

@@ -1,11 +1,11 @@
 //! `upnext evaluate`: a model's full-ranking metrics beside the baselines.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{Coverage, FeatureFile, ItemFeatures, ItemId, Prepared, Protocol, Split};
+use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
 use upnext_model::folder::Served;

@@ -33,7 +33,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     }
     say::news(&format!("{}: {} {what}, {width} wide", args.out.display(), say::count(rows)));
     if left_out > 0 {
-        say::news(&format!("{} users are left out: no event of theirs is of a known item", say::count(left_out)));
+        say::news(&format!(
+            "{} users are left out: no event of theirs is of a known item",
+            say::count(left_out)
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,8 +21,9 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
         true => encoded(args, &model.manifest, &offered)?,
         false => open::features(&args.features, &offered, Some(&model.manifest))?,
     };
-    let added = extend(&args.model, &offered, &features, &args.out, args.overwrite)
-        .with_context(|| format!("adding the items of {} to {}", args.items.display(), args.model.display()))?;
+    let added = extend(&args.model, &offered, &features, &args.out, args.overwrite).with_context(|| {
+        format!("adding the items of {} to {}", args.items.display(), args.model.display())
+    })?;
     let items = model.manifest.items + added.items;
     if args.json {
         say::json(&json!({
@@ -35,10 +36,15 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
     }
     let (new, known) = (say::count(added.items), say::count(added.known));
     let out = args.out.display();
-    say::news(&format!("{out}: {new} new items, now {}; {known} were known and are as they were", say::count(items)));
+    say::news(&format!(
+        "{out}: {new} new items, now {}; {known} were known and are as they were",
+        say::count(items)
+    ));
     if added.without_features > 0 {
         let bare = say::count(added.without_features);
-        say::news(&format!("{bare} of the new items have no features: nothing is known of them, and no list shows them"));
+        say::news(&format!(
+            "{bare} of the new items have no features: nothing is known of them, and no list shows them"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use upnext_data::{ItemId, Prepared};
 use upnext_generate::{Generator, Options, Request};
 use upnext_model::ops::rows::{PADDING, Parcel, top_k};
 use upnext_model::padded::{Padder, Places};
-use upnext_model::{Card, Model, ModelConfig, Trained, folder};
+use upnext_model::{Card, Model, ModelConfig, folder};
 use upnext_train::{Event, RunConfig, Summary, TrainOptions};
 
 fn world(folder: &Path) -> Prepared {
@@ -72,8 +72,7 @@ fn the_best_items_of_a_device_are_the_generators() {
         ..ModelConfig::default()
     };
     let model = Model::new(config.clone(), items, 3).unwrap();
-    let card =
-        Card { protocol: "loo".to_owned(), data_hash: data.manifest.data_hash(), ..Card::default() };
+    let card = Card { protocol: "loo".to_owned(), data_hash: data.manifest.data_hash(), ..Card::default() };
     let path = keep.path().join("model");
     folder::save(&path, &model, &data.catalog, &vec![1; items], None, &card, false).unwrap();
 

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use upnext_data::synthetic::World;
-use upnext_data::{Catalog, Column, FeatureFile, Histories, ItemFeatures, ItemId, Prepared, Protocol, Strings};
+use upnext_data::{
+    Catalog, Column, FeatureFile, Histories, ItemFeatures, ItemId, Prepared, Protocol, Strings,
+};
 use upnext_generate::{Generator, Options, Request, Threads};
 use upnext_model::folder::{describe, extend};
 
@@ -35,7 +37,8 @@ impl Premieres {
         histories.items().iter().for_each(|item| viewers[item.index()] += 1);
         let draw = Protocol::Cold { millionths: SHARE, seed };
         let all = (0..catalog.len() as u32).map(ItemId);
-        let items = all.filter(|&item| draw.is_cold(item) && viewers[item.index()] >= LEAST_VIEWERS).collect();
+        let items =
+            all.filter(|&item| draw.is_cold(item) && viewers[item.index()] >= LEAST_VIEWERS).collect();
         Ok(Self { items, catalog, histories })
     }
 
@@ -76,7 +79,8 @@ impl Premieres {
     }
 
     fn part(&self, wanted: impl Fn(ItemId) -> bool) -> Result<Catalog> {
-        let items: Vec<ItemId> = (0..self.catalog.len() as u32).map(ItemId).filter(|&item| wanted(item)).collect();
+        let items: Vec<ItemId> =
+            (0..self.catalog.len() as u32).map(ItemId).filter(|&item| wanted(item)).collect();
         let of = |texts: &Strings| items.iter().map(|item| texts.get(item.index())).collect::<Strings>();
         let column = |column: &Column| Column { name: column.name.clone(), values: of(&column.values) };
         let columns = self.catalog.columns().iter().map(column).collect();
@@ -88,7 +92,9 @@ impl Premieres {
         let tonight = self.tonight()?;
         let mut files: Vec<FeatureFile> = Vec::new();
         for description in describe(model)?.manifest.encoders.values() {
-            files.push(upnext_encode::again(description, &tonight, None, None, &mut |_| ControlFlow::Continue(()))?);
+            files.push(upnext_encode::again(description, &tonight, None, None, &mut |_| {
+                ControlFlow::Continue(())
+            })?);
         }
         extend(model, &tonight, &ItemFeatures::of(&tonight, &files)?.0, out, true)?;
         let threads = Threads::Pool(rayon::current_num_threads());
@@ -103,7 +109,10 @@ impl Premieres {
         let mut placed: BTreeMap<ItemId, (usize, usize)> = BTreeMap::new();
         for ((user, _), answer) in data.histories.iter().zip(generator.generate(&requests)) {
             let key = data.histories.user_key(user);
-            let viewer = self.histories.find_user(key).context("the prepared folder has users that the world lacks")?;
+            let viewer = self
+                .histories
+                .find_user(key)
+                .context("the prepared folder has users that the world lacks")?;
             let watched = self.histories.of(viewer).items;
             for place in answer?.items {
                 if let Some(item) = self.catalog.find(&place.key).filter(|&item| self.contains(item)) {
@@ -113,7 +122,8 @@ impl Premieres {
                 }
             }
         }
-        let titles = self.items.iter().map(|&item| self.title(item, placed.get(&item).copied().unwrap_or_default()));
+        let titles =
+            self.items.iter().map(|&item| self.title(item, placed.get(&item).copied().unwrap_or_default()));
         let mut titles: Vec<Title> = titles.collect();
         titles.sort_by(|a, b| b.lists.cmp(&a.lists).then(a.title.cmp(&b.title)));
         Ok(Reception { people: data.histories.users(), titles })

@@ -53,7 +53,10 @@ fn facts(model: &Description, config: &Value) -> String {
     if joined > 0 {
         let bare: usize = manifest.additions.iter().map(|addition| addition.without_features).sum();
         let (joined, bare) = (say::count(joined), say::count(bare));
-        facts.add("joined later", format!("{joined} items, {bare} of them without features and never recommended"));
+        facts.add(
+            "joined later",
+            format!("{joined} items, {bare} of them without features and never recommended"),
+        );
     }
     let seen = if generation.keep_seen { "kept" } else { "dropped" };
     facts.add("lists", format!("{} items unless asked otherwise, seen ones {seen}", generation.length));

@@ -84,6 +84,17 @@ pub fn again(
     }
 }
 
+/// Whether vectors of two feature files were made in the same way, so that they go together. Of imported vectors only the
+/// modality is known: two files of them are taken to be alike. Texts that are no description of ours must be equal.
+#[must_use]
+pub fn alike(one: &str, other: &str) -> bool {
+    match (Description::parse(one), Description::parse(other)) {
+        (Ok(Description::Imported(one)), Ok(Description::Imported(other))) => one.modality == other.modality,
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +121,24 @@ mod tests {
         assert_eq!(new.modalities[0].items, [1]);
         assert_eq!(new.modalities[0].values, file.modalities[0].values[..32]);
         assert_eq!(new.encoder, file.encoder);
+    }
+
+    #[test]
+    fn vectors_go_together_when_they_were_made_alike() {
+        let hashing = |width: usize| {
+            format!(r#"{{"kind":"hashing","version":1,"width":{width},"columns":[["title","text"]]}}"#)
+        };
+        let imported = |file: &str, modality: &str| {
+            let hash = r#"{"blake3":"00","bytes":1}"#;
+            format!(
+                r#"{{"kind":"imported","version":1,"modality":"{modality}","file":"{file}","hash":{hash}}}"#
+            )
+        };
+        assert!(alike(&hashing(8), &hashing(8)) && !alike(&hashing(8), &hashing(16)));
+        assert!(alike(&imported("a.npy", "poster"), &imported("b.npy", "poster")));
+        assert!(!alike(&imported("a.npy", "poster"), &imported("a.npy", "sound")));
+        assert!(!alike(&imported("a.npy", "text"), &hashing(8)));
+        assert!(alike("by hand", "by hand") && !alike("by hand", "by foot"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod template;
 mod text;
 
 pub use columns::{Columns, Role};
-pub use describe::{Description, Imported, again};
+pub use describe::{Description, Imported, again, alike};
 pub use encoder::{Encoder, Family, Identity, Pooling, is_tokenizing};
 pub use error::{Error, Result};
 pub use save::{check_free, save};

@@ -130,7 +130,9 @@ impl Generator {
     /// # Errors
     /// Each request fails alone; [`RequestError::NothingKnown`] when no event of its history is known.
     pub fn states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
-        let answer = || requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk_states(chunk)).collect();
+        let answer = || {
+            requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk_states(chunk)).collect()
+        };
         match &self.pool {
             Some(pool) => pool.install(answer),
             None => answer(),

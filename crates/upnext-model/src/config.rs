@@ -103,7 +103,14 @@ pub struct TowerConfig {
 
 impl Default for TowerConfig {
     fn default() -> Self {
-        Self { hidden: 128, mask_input: 0.1, mask_output: 0.1, cold_below: 1, gate: 0.0, modalities: Vec::new() }
+        Self {
+            hidden: 128,
+            mask_input: 0.1,
+            mask_output: 0.1,
+            cold_below: 1,
+            gate: 0.0,
+            modalities: Vec::new(),
+        }
     }
 }
 

@@ -142,7 +142,8 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
     let read = |tower: &TowerConfig| {
         let wide: usize = tower.modalities.iter().map(|(_, width)| width + 6 * tower.hidden).sum();
         let full = config.loss.kind == LossKind::FullSoftmax;
-        let rows = (2 * tokens).min(items).saturating_add(scored).saturating_add(if full { items } else { 0 });
+        let rows =
+            (2 * tokens).min(items).saturating_add(scored).saturating_add(if full { items } else { 0 });
         rows.saturating_mul((wide + 6 * model.rank) as u64)
     };
     let lifted = model.tower.as_ref().map_or(0, read);

@@ -168,7 +168,8 @@ impl<'a> Planner<'a> {
     /// What the full softmax scores.
     fn against_all(&mut self, targets: Vec<u32>) -> Scored {
         let Some(Lifting { counts, .. }) = self.tower else { return Scored::All(targets) };
-        let trained: Vec<u32> = (0..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item).collect();
+        let trained: Vec<u32> =
+            (0..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item).collect();
         let ids = self.index.distinct(&[&trained, &targets]);
         let [targets] = self.index.rows(&ids, &[&targets]);
         Scored::Trained { ids, targets }

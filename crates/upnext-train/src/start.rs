@@ -75,7 +75,9 @@ impl Start<'_> {
             return Ok(None);
         }
         let Some(earlier) = self.earlier else {
-            return Err(Error::From("`train.replay` is for training that goes on from a model: name it by --from".into()));
+            return Err(Error::From(
+                "`train.replay` is for training that goes on from a model: name it by --from".into(),
+            ));
         };
         let Some(newest) = earlier.manifest.trained.newest else {
             let what = "`train.replay` asks which events are new, but the model does not say when its newest training \
@@ -116,7 +118,13 @@ fn check(config: &ModelConfig, earlier: &Earlier) -> Result<()> {
     let found: Vec<String> = names
         .iter()
         .filter(differs)
-        .map(|name| format!("model.{name} is {} in the run and {} in the model", show(run.get(*name)), show(model.get(*name))))
+        .map(|name| {
+            format!(
+                "model.{name} is {} in the run and {} in the model",
+                show(run.get(*name)),
+                show(model.get(*name))
+            )
+        })
         .collect();
     if found.is_empty() {
         return Ok(());

@@ -211,7 +211,8 @@ impl Learner {
                     rows = tower::lift(&self.model, &rows, output_kept.as_ref(), content, self.products)?;
                 }
                 let (states_nr, rows) = (states_nr.contiguous()?, rows.contiguous()?);
-                let (states, values) = (Host::of("the states of a loss", &states_nr), Host::of("scored rows", &rows));
+                let (states, values) =
+                    (Host::of("the states of a loss", &states_nr), Host::of("scored rows", &rows));
                 let (h, v, rank) = (states.values()?, values.values()?, rows.dim(1)?);
                 let mut dv = vec![0.0; v.len()];
                 let (loss, dh) = full_softmax(h, v, rank, targets, BLOCK_ITEMS, &mut dv);

@@ -20,7 +20,8 @@ fn features(catalog: &Catalog, without: &[usize]) -> ItemFeatures {
     let value = |at: usize| (at as f32 * 1.3).sin();
     let values = items.iter().flat_map(|&item| (0..6).map(move |at| value(item as usize * 7 + at))).collect();
     let text = Modality { name: "text".into(), width: 6, items, values };
-    let file = FeatureFile { keys: catalog.keys().clone(), encoder: "by hand".into(), modalities: vec![text] };
+    let file =
+        FeatureFile { keys: catalog.keys().clone(), encoder: "by hand".into(), modalities: vec![text] };
     ItemFeatures::of(catalog, &[file]).unwrap().0
 }
 
@@ -36,7 +37,8 @@ fn offered() -> Catalog {
 
 fn towered(config: &ModelConfig, mask: f32) -> ModelConfig {
     let modalities = vec![("text".to_owned(), 6)];
-    let tower = TowerConfig { hidden: 7, mask_input: mask, mask_output: mask, modalities, ..TowerConfig::default() };
+    let tower =
+        TowerConfig { hidden: 7, mask_input: mask, mask_output: mask, modalities, ..TowerConfig::default() };
     ModelConfig { tower: Some(tower), ..config.clone() }
 }
 
@@ -82,7 +84,10 @@ fn warm_items_keep_their_bits_and_new_ones_are_served_by_their_features() {
 
         // What a new item is served by is what a cold item of a training is served by.
         let all = Catalog::new(
-            (0..ITEMS).map(|item| format!("key-{item:04}")).chain((0..NEW).map(|item| format!("a-new-{item:02}"))).collect(),
+            (0..ITEMS)
+                .map(|item| format!("key-{item:04}"))
+                .chain((0..NEW).map(|item| format!("a-new-{item:02}")))
+                .collect(),
             vec![],
         )
         .unwrap();
@@ -91,7 +96,13 @@ fn warm_items_keep_their_bits_and_new_ones_are_served_by_their_features() {
         let mut row = vec![0.0; config.rank];
         after.vectors.output_row(first, &mut row).unwrap();
         let content = tower::content(&given, &[2]).unwrap();
-        let said = tower::semantic(&saved, &content, Products::F32).unwrap().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let said = tower::semantic(&saved, &content, Products::F32)
+            .unwrap()
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         let stand_in = tower::stand_in(&saved, saved.output_table().rows(), &counts).unwrap();
         for ((row, said), stand_in) in row.iter().zip(said).zip(stand_in) {
             assert!((row - (said + stand_in)).abs() < 1e-6);
@@ -123,7 +134,8 @@ fn what_cannot_be_added_says_why_and_writes_nothing() {
     save(&plain, &model(&config, ITEMS), &catalog(ITEMS), &counts(ITEMS), None, &card(), false).unwrap();
     let config = towered(&config, 0.1);
     let own = features(&catalog(ITEMS), &[]);
-    save(&towers, &model(&config, ITEMS), &catalog(ITEMS), &counts(ITEMS), Some(&own), &card(), false).unwrap();
+    save(&towers, &model(&config, ITEMS), &catalog(ITEMS), &counts(ITEMS), Some(&own), &card(), false)
+        .unwrap();
     let (offered, known) = (offered(), catalog(3));
     let all: Vec<usize> = (0..offered.len()).collect();
     let wide = {
@@ -135,7 +147,12 @@ fn what_cannot_be_added_says_why_and_writes_nothing() {
     for (dir, items, features, expected) in [
         (&plain, &offered, features(&offered, &[]), "has no semantic tower"),
         (&towers, &known, features(&known, &[]), "knows all 3 items already"),
-        (&towers, &offered, features(&offered, &all), "none of the 9 new items has features (\"a-new-00\" the first)"),
+        (
+            &towers,
+            &offered,
+            features(&offered, &all),
+            "none of the 9 new items has features (\"a-new-00\" the first)",
+        ),
         (&towers, &offered, wide, "reads \"text\" (6 wide), but the features have \"text\" (2 wide)"),
         (&towers, &offered, features(&known, &[]), "11 items are offered with features of 3"),
     ] {

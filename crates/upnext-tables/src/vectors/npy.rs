@@ -46,7 +46,8 @@ fn header(rows: u64, width: usize) -> Vec<u8> {
 impl VectorFile for Npy {
     fn add(&mut self, key: &str, vector: &[f32]) -> io::Result<()> {
         if key.contains(['\n', '\r']) {
-            let what = format!("key {key:?} has a line break, which a file of keys cannot hold; write .parquet");
+            let what =
+                format!("key {key:?} has a line break, which a file of keys cannot hold; write .parquet");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         vector.iter().try_for_each(|value| self.file.write_all(&value.to_le_bytes()))?;

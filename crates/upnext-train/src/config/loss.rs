@@ -125,7 +125,11 @@ impl LossConfig {
             return Err(Refused::new("loss.align", &self.align, "must lie in [0, 100]"));
         }
         if self.align > 0.0 && !has_tower {
-            return Err(Refused::new("loss.align", &self.align, "aligns a tower, and there is no [model.tower]"));
+            return Err(Refused::new(
+                "loss.align",
+                &self.align,
+                "aligns a tower, and there is no [model.tower]",
+            ));
         }
         if !(1..=MAX_COUNT).contains(&self.count) {
             return Err(Refused::new("loss.count", &self.count, format!("must lie in 1..={MAX_COUNT}")));

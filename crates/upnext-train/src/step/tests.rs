@@ -252,7 +252,8 @@ fn the_full_softmax_of_a_tower_is_the_sampled_one_with_every_item_drawn() {
         let [full, sampled] = ["kind = \"full-softmax\"", "count = 30"].map(|loss| {
             let config = tower_and_loss(masks, rest, loss);
             let (mut learner, planner) = learner(&config);
-            let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
+            let mut planner =
+                planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
             learner.step(&planner.plan(0, batch()).unwrap(), 0.02).unwrap()
         });
         assert!((full.loss - sampled.loss).abs() < 1e-5, "{rest}: {} {}", full.loss, sampled.loss);
@@ -298,7 +299,8 @@ fn a_gate_reads_and_serves_a_row_by_its_count() {
     let leaf = gathered(learner.model.input_table(), &plan.ids).unwrap();
     let lifts = plan.lifts.as_ref().unwrap();
     let kept = lifts.input_kept.as_ref();
-    let lifted = tower::lift(&learner.model, leaf.as_tensor(), kept, &lifts.input_content, Products::F32).unwrap();
+    let lifted =
+        tower::lift(&learner.model, leaf.as_tensor(), kept, &lifts.input_content, Products::F32).unwrap();
     let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
     for (id, row) in plan.ids.iter().zip(lifted.to_vec2::<f32>().unwrap()) {
         let served = &served.input[*id as usize * 8..][..8];

@@ -4,8 +4,8 @@
 
 use serde_json::json;
 
-use super::looping::Trainer;
 use super::chain;
+use super::looping::Trainer;
 use crate::device::DeviceLearner;
 use crate::feed::Fed;
 use crate::schedule::learning_rate;

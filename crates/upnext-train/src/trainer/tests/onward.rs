@@ -43,7 +43,10 @@ fn rows_move_by_key_and_new_items_start_near_the_mean() {
             let mean = |at: usize| old.rows().iter().skip(at).step_by(8).sum::<f32>() / ITEMS as f32;
             let noise = new.rows()[..3 * 8].iter().enumerate().map(|(at, row)| (row - mean(at % 8)).abs());
             let noise: Vec<f32> = noise.collect();
-            assert!(noise.iter().all(|&noise| noise < 0.03) && noise.iter().any(|&noise| noise > 1e-4), "{noise:?}");
+            assert!(
+                noise.iter().all(|&noise| noise < 0.03) && noise.iter().any(|&noise| noise > 1e-4),
+                "{noise:?}"
+            );
         }
         for (name, _) in earlier.model.parameters().iter() {
             let values = |model: &upnext_model::Model| model.parameters().values(name).unwrap();
