@@ -1,7 +1,7 @@
 //! How close do a training step and a request come to what the machine can do?
 //!
-//! The machine's peaks are measured: products of 2048 by 2048 matrices (candle's, by the gemm crate, and our own), and
-//! reading a gigabyte. Beside them, in turns: a training step of both sizes of `train`, counted in the arithmetic that
+//! The machine's peaks are measured: products of 2048 by 2048 matrices (candle's, by the gemm crate, and our own, also of bf16
+//! operands where the CPU has tiles for them), and reading a gigabyte. Beside them, in turns: a training step of both sizes of `train`, counted in the arithmetic that
 //! it asks for (three times the forward pass; what is computed again in the backward pass is not counted), and ranking
 //! 1,000,000 items of rank 64 for 1 and 32 states.
 //!
@@ -22,7 +22,8 @@ use upnext_data::{Batches, Histories, ItemId, Strings};
 use upnext_kernels::allocator::keep_pages;
 use upnext_kernels::product::{Packed, Write, multiply};
 use upnext_kernels::score::{Eligible, Query, Table, rank};
-use upnext_kernels::{Rows, RowsMut};
+use upnext_kernels::tiles::Tiles;
+use upnext_kernels::{Rows, RowsMut, bf16};
 use upnext_model::Model;
 use upnext_train::RunConfig;
 use upnext_train::adam::Adam;
@@ -52,9 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return match &*arguments[0] {
             "gemm" => gemm(),
             "own" => own(),
+            "tiles" => tiles(),
             "read" => read(),
-            "small" => step([64, 2, 2, 172, 128]),
-            "medium" => step([256, 4, 4, 684, 32]),
+            "small" => step([64, 2, 2, 172, 128], "f32"),
+            "medium" => step([256, 4, 4, 684, 32], "f32"),
+            "medium-bf16" => step([256, 4, 4, 684, 32], "bf16"),
             "one" => ranking(1),
             _ => ranking(32),
         };
@@ -66,17 +69,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         interleave::print(title, unit, &interleave::interleave(workers, TURNS)?);
         Ok::<_, Box<dyn Error>>(())
     };
-    compare(
-        "arithmetic, in floating-point operations",
-        "FLOP",
-        &[
-            ("gemm", "gemm crate, 2048 cubed"),
-            ("own", "our product, 2048 cubed"),
-            ("small", "training step, d=64"),
-            ("medium", "training step, d=256"),
-            ("many", "32 states, 1,000,000 items"),
-        ],
-    )?;
+    let mut arithmetic = vec![
+        ("gemm", "gemm crate, 2048 cubed"),
+        ("own", "our product, 2048 cubed"),
+        ("small", "training step, d=64"),
+        ("medium", "training step, d=256"),
+        ("many", "32 states, 1,000,000 items"),
+    ];
+    if Tiles::here().is_some() {
+        arithmetic.extend([
+            ("tiles", "our product of bf16 operands on tiles, 2048 cubed"),
+            ("medium-bf16", "training step with such products, d=256"),
+        ]);
+    }
+    compare("arithmetic, in floating-point operations", "FLOP", &arithmetic)?;
     compare("memory, in bytes read", "B", &[("read", "reading 1 GiB"), ("one", "one state, 1,000,000 items")])
 }
 
@@ -101,6 +107,22 @@ fn own() -> Result<(), Box<dyn Error>> {
         out.par_chunks_mut(block).zip(matrix.par_chunks(block)).for_each(|(out, x)| {
             let rows = x.len() / SIDE;
             multiply(Rows::new(x, rows, SIDE), &packed, RowsMut::new(out, rows, SIDE), Write::Set);
+        });
+        Ok((started.elapsed().as_secs_f64(), 2 * SIDE.pow(3), f64::NAN))
+    })
+}
+
+fn tiles() -> Result<(), Box<dyn Error>> {
+    let tiles = Tiles::here().ok_or("no bf16 tiles here")?;
+    let (matrix, mut out) = (values(SIDE * SIDE), vec![0.0; SIDE * SIDE]);
+    let (packed, block) = (bf16::Packed::transposed(tiles, Rows::new(&matrix, SIDE, SIDE)), 128 * SIDE);
+    interleave::serve(|| {
+        let started = Instant::now();
+        let blocks = out.par_chunks_mut(block).zip(matrix.par_chunks(block));
+        blocks.for_each_init(bf16::Scratch::default, |scratch, (out, x)| {
+            let rows = x.len() / SIDE;
+            let (x, out) = (Rows::new(x, rows, SIDE), RowsMut::new(out, rows, SIDE));
+            bf16::multiply(x, &packed, 0..SIDE, out, Write::Set, scratch);
         });
         Ok((started.elapsed().as_secs_f64(), 2 * SIDE.pow(3), f64::NAN))
     })
@@ -133,12 +155,12 @@ fn arithmetic([d, layers, _, hidden, _]: [usize; 5], n: usize) -> usize {
     3 * n * (layers * (products + attention) + loss)
 }
 
-fn step(shape: [usize; 5]) -> Result<(), Box<dyn Error>> {
+fn step(shape: [usize; 5], precision: &str) -> Result<(), Box<dyn Error>> {
     let [width, layers, heads, hidden, users] = shape;
     let config = RunConfig::from_toml(
         &format!(
             "[model]\nlayers = {layers}\nwidth = {width}\nheads = {heads}\nhidden = {hidden}\nrank = {width}\n\
-             project = false\nwindow = {WINDOW}\n[loss]\ncount = {NEGATIVES}\n[train]\nusers = {users}\n"
+             project = false\nwindow = {WINDOW}\n[loss]\ncount = {NEGATIVES}\n[train]\nusers = {users}\nprecision = \"{precision}\"\n"
         ),
         Path::new("benches/peaks.rs"),
     )?;

@@ -1,7 +1,7 @@
 //! How fast is a training step beside PyTorch's, over rectangular batches of the same shape?
 //!
 //! Two sizes and two losses, each worker in a process of its own, interleaved: tokens a second, their ratio, and peak
-//! memory. PyTorch runs with and without dropout on attention probabilities (which upnext always has): without it, it
+//! memory. Both sides run in f32 and, where the CPU has tiles for it, in bf16. PyTorch runs with and without dropout on attention probabilities (which upnext always has): without it, it
 //! can take its fused attention.
 //!
 //!     pip install -r benches/peers/requirements.txt
@@ -19,6 +19,7 @@ use std::time::Instant;
 use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::{Batches, Histories, ItemId, Strings};
 use upnext_kernels::allocator::keep_pages;
+use upnext_kernels::tiles::Tiles;
 use upnext_model::Model;
 use upnext_train::RunConfig;
 use upnext_train::adam::Adam;
@@ -73,13 +74,15 @@ fn compare(title: &str, name: &str, shape: Shape, loss: &str) -> Result<(), Box<
          --window {WINDOW} --loss {loss}"
     );
     let peer = |settings: &str| peers::python("sasrec.py", &format!("{sizes} {settings}"));
-    let workers = vec![
+    let mut workers = vec![
         ("upnext f32".into(), interleave::ourselves(&[name, loss, "f32"])?),
-        ("upnext bf16".into(), interleave::ourselves(&[name, loss, "bf16"])?),
         ("PyTorch f32".into(), peer("--attention-dropout 0.2")),
         ("PyTorch f32, fused attention (no dropout in it)".into(), peer("--attention-dropout 0")),
         ("PyTorch bf16, fused attention".into(), peer("--attention-dropout 0 --precision bf16")),
     ];
+    if Tiles::here().is_some() {
+        workers.insert(1, ("upnext bf16".into(), interleave::ourselves(&[name, loss, "bf16"])?));
+    }
     interleave::print(title, "tokens", &interleave::interleave(workers, TURNS)?);
     Ok(())
 }

@@ -134,9 +134,10 @@ fn what_cannot_be_inspected_is_refused_with_2() {
 fn the_doctor_names_what_is_idle() {
     let found: Value = serde_json::from_str(&succeed(["doctor", "--json", "--kernels", "portable"])).unwrap();
     assert_eq!((&found["simd"], &found["devices"][0]), (&"portable".into(), &"cpu".into()));
+    assert_eq!(found["bf16_products"], false, "a pinned level multiplies in f32");
     assert!(found["cores"].as_u64().unwrap() >= 1);
     let lacks: Vec<_> = found["missing"].as_array().unwrap().iter().map(|lack| &lack["lack"]).collect();
     assert_eq!(lacks.iter().any(|lack| *lack == "simd-pinned"), found["simd_widest"] != "portable");
     let text = succeed(["doctor"]);
-    assert!(text.contains("SIMD") && text.contains("csv"), "{text}");
+    assert!(text.contains("SIMD") && text.contains("bf16") && text.contains("csv"), "{text}");
 }

@@ -4,7 +4,8 @@
 //! caller's thread unless it says otherwise, and every result is a fixed sequence of roundings for each output
 //! element, so that no bit depends on how many rows share a call, on how a sum over the inner axis is cut into
 //! calls, on the number of threads or on the SIMD [`level`]. The training gradients of [`product`] are the one
-//! exception: they come from the gemm crate, which is deterministic on one machine only.
+//! exception: they come from the gemm crate, which is deterministic on one machine only. Products of [`bf16`] operands
+//! round elsewhere than those of f32, but as fixedly.
 //!
 //! Letters: n tokens · m rows of a call · t positions · d model width · h heads · e head width · r rank of an item
 //! vector · i items · k length of an inner axis or of a list.

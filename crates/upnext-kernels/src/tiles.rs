@@ -11,6 +11,7 @@
 mod amx;
 mod plain;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::level::{self, Level};
 use crate::tile::{Out, Size};
 
@@ -44,14 +45,13 @@ enum Form {
 
 impl Tiles {
     /// The CPU's own tiles: where it has AMX with bf16, the system grants them to this process, and the SIMD level is
-    /// not pinned below AVX-512 ([`level::pin`]), which stands for a fleet that must compute alike.
+    /// not pinned below AVX-512 ([`crate::level::pin`]), which stands for a fleet that must compute alike.
     #[must_use]
     pub fn here() -> Option<Tiles> {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if level::current() == Level::Avx512 && amx::granted() {
             return Some(Tiles(Form::Amx));
         }
-        let _ = (level::current(), Level::Avx512);
         None
     }
 
@@ -62,6 +62,7 @@ impl Tiles {
     }
 
     /// Whether operands may be packed by AVX-512 with bf16.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn vectors(self) -> bool {
         self.0 != Form::Plain
     }
@@ -91,13 +92,13 @@ pub(crate) unsafe fn product(tiles: Tiles, size: Size, left: &[Step], right: &[S
             Form::Amx => {
                 amx::configure();
                 blocks(size, left, right, out, add, |left, right, out, add| {
-                    amx::block(left, right, out, add)
+                    amx::block(left, right, out, add);
                 });
                 amx::release();
             }
             Form::Plain => {
                 blocks(size, left, right, out, add, |left, right, out, add| {
-                    plain::block(left, right, out, add)
+                    plain::block(left, right, out, add);
                 });
             }
         }

@@ -75,7 +75,8 @@ pub(super) fn pack_at(
                 }
                 continue;
             }
-            let _ = tiles;
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = (tiles, turned);
             plain(x, inner, side, outer, length, tile);
         }
     }

@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn operands_and_the_gradient_are_rounded_and_nothing_else_is() {
         let var = |value: f32| Var::new(&[[value]], &Device::Cpu).unwrap();
-        let (x, w) = (var(1.00390625), var(3.0));
+        let (x, w) = (var(1.0 + 1.0 / 256.0), var(3.0));
         let y = product(&x, &w).unwrap();
         // 100.1 is not a bf16; the nearest is 100.
         let loss = (&y * 100.1).unwrap().sum_all().unwrap();

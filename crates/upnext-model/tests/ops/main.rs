@@ -2,6 +2,7 @@
 //! and serving against training.
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(clippy::print_stdout, reason = "what is skipped is said")]
 
 mod attention;
 mod bf16;
