@@ -44,7 +44,9 @@ fn a_run_that_must_go_on_with_other_products_says_so() {
     let place = Place::prepared();
     let train = |more: &[&str]| {
         let run = ["--device", "cpu", "--set", "train.precision=\"bf16\"", "--set", "train.max_steps=9"];
-        let arguments = [&run[..], &["--set", "train.eval_every=3"], more].concat();
+        let often =
+            ["--set", "train.eval_every=3", "--set", "train.users=16", "--set", "train.patience=1000"];
+        let arguments = [&run[..], &often, more].concat();
         let output = upnext(place.train_arguments("run", &arguments)).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{said}");
