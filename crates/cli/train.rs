@@ -33,6 +33,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let data = open::prepared(&args.data)?;
     let device = args.device.open()?;
     let device = device.as_ref();
+    if !args.features.is_empty() && config.model.tower.is_none() {
+        let what = "--features is for a model with a tower: add a [model.tower] table to the config, or --set \
+                    model.tower.mask_input=0.1";
+        return Err(BadInput(what.into()).into());
+    }
     let from = match &args.from {
         Some(dir) => {
             open::check_model(dir)?;
@@ -47,11 +52,6 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
             Some(open::features(&args.features, &data.catalog, earlier)?)
         }
     };
-    if features.is_some() && config.model.tower.is_none() {
-        let what = "--features is for a model with a tower: add a [model.tower] table to the config, or --set \
-                    model.tower.mask_input=0.1";
-        return Err(BadInput(what.into()).into());
-    }
     let options = TrainOptions {
         device,
         resume: args.resume,
