@@ -42,7 +42,7 @@ simd! {
         for x in x {
             // (1 + tanh(a)) / 2 = 1 / (1 + e^-2a)
             let cubed = *x * *x * *x;
-            let twice = 1.595_769_1 * cubed.mul_add(0.044_715, *x);
+            let twice = 1.595_769 * cubed.mul_add(0.044_715, *x);
             *x /= 1.0 + exp(-twice);
         }
     }
