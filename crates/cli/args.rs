@@ -261,7 +261,7 @@ pub(crate) struct EvaluateArgs {
     /// Which held-out items to ask for.
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: SplitName,
-    /// Protocol id (loo, time:T1,T2[,all], last:N, cold:FRACTION,SEED) [default: the model's own].
+    /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
