@@ -88,8 +88,9 @@ fn what_cannot_be_encoded_is_refused_before_any_work() {
     let refused = |more: &[&str]| fail(2, [&["encode", "--data", &data, "--out", &out], more].concat());
     assert!(refused(&["--hashing", "--text", "plot"]).contains("no column \"plot\""));
     assert!(refused(&[]).contains("--hashing"));
-    assert!(refused(&["--hashing", "--cache", "c"]).contains("--encoder"));
-    assert!(refused(&["--hashing", "--template", "{title}"]).contains("--encoder"));
+    for flag in ["--cache", "--template", "--keys", "--tensor", "--key-column", "--vector-column"] {
+        assert!(refused(&["--hashing", flag, "x"]).contains("cannot be used with"), "{flag}");
+    }
     let encoder = fixture("tiny-bert");
     assert!(refused(&["--encoder", &encoder, "--template", "{title"]).contains("never closed"));
     assert!(refused(&["--encoder", &data]).contains("config.json"));

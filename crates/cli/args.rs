@@ -160,7 +160,7 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) items: Option<PathBuf>,
     /// Column of the item file that holds the key [default: by its name: item_id, movieId, …].
-    #[arg(long, value_name = "COLUMN", requires = "items")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "data")]
     pub(crate) item: Option<String>,
     /// Hash words, parts of words and categories: needs no model.
     #[arg(long)]
@@ -179,7 +179,7 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "NAME", default_value = upnext_encode::hashing::MODALITY)]
     pub(crate) modality: String,
     /// Text of an item for --encoder, such as '{title}. {genres}' [default: its columns, one sentence each].
-    #[arg(long, value_name = "TEXT", requires = "encoder", conflicts_with_all = ["text", "category"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["text", "category", "hashing", "import"])]
     pub(crate) template: Option<String>,
     /// Column of text; may be repeated [default: all columns, by their names].
     #[arg(long, value_name = "COLUMN", conflicts_with = "import")]
@@ -191,19 +191,19 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "N", conflicts_with = "encoder")]
     pub(crate) width: Option<usize>,
     /// Folder that keeps the encoder's vectors by their texts, so that the next run encodes only what changed [default: none].
-    #[arg(long, value_name = "DIR", requires = "encoder")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["hashing", "import"])]
     pub(crate) cache: Option<PathBuf>,
     /// Keys of imported vectors, one a line, in the order of the rows.
-    #[arg(long, value_name = "FILE", requires = "import")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hashing", "encoder"])]
     pub(crate) keys: Option<PathBuf>,
     /// Tensor of an imported .safetensors file [default: the only one].
-    #[arg(long, value_name = "NAME", requires = "import")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["hashing", "encoder"])]
     pub(crate) tensor: Option<String>,
     /// Column of keys of an imported .parquet file [default: by its name: item_id, movieId, …].
-    #[arg(long, value_name = "COLUMN", requires = "import")]
+    #[arg(long, value_name = "COLUMN", conflicts_with_all = ["hashing", "encoder"])]
     pub(crate) key_column: Option<String>,
     /// Column of vectors of an imported .parquet file, lists of floats [default: the only one].
-    #[arg(long, value_name = "COLUMN", requires = "import")]
+    #[arg(long, value_name = "COLUMN", conflicts_with_all = ["hashing", "encoder"])]
     pub(crate) vector_column: Option<String>,
     /// Replace an existing file.
     #[arg(long)]

@@ -61,12 +61,12 @@ impl Layout {
         let prompt = prompt(&dir.join("config_sentence_transformers.json"))?;
         let [config, tokenizer, weights] =
             ["config.json", "tokenizer.json", "model.safetensors"].map(|name| transformer.join(name));
-        check_weights(&transformer, &weights)?;
         for (path, what) in [(&config, "the architecture"), (&tokenizer, "the tokenizer")] {
             if !path.is_file() {
                 return Err(Error::file(path, format!("is missing: the encoder's folder must have {what}")));
             }
         }
+        check_weights(&transformer, &weights)?;
         Ok(Self { config, tokenizer, weights, pooling, normalised, lower_case, max_tokens, prompt })
     }
 }
