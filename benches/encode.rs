@@ -1,6 +1,6 @@
 //! How fast are texts encoded beside PyTorch's sentence-transformers?
 //!
-//! The same encoder folder and the same texts, 600 of them: titles with genres as a catalogue has them (about ten
+//! The same encoder folder and the same texts, 300 of them: titles with genres as a catalogue has them (about ten
 //! tokens), then descriptions of one to three sentences. The reference runs at its default batch of 32 and at 128; each
 //! worker in a process of its own, interleaved, on all threads.
 //!
@@ -21,7 +21,7 @@ use upnext_encode::Encoder;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const TEXTS: usize = 600;
+const TEXTS: usize = 300;
 const TURNS: usize = 5;
 /// Adjectives, nouns and genres of the texts.
 const WORDS: [[&str; 8]; 3] = [
