@@ -39,6 +39,9 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     };
     let (_, coverage) = ItemFeatures::of(&catalog, std::slice::from_ref(&file))
         .with_context(|| format!("features of {}", args.out.display()))?;
+    if interrupt::asked() {
+        return Err(upnext_encode::Error::Interrupted.into());
+    }
     let hash = upnext_encode::save(&file, &args.out, args.overwrite)?;
     made.report(args, &catalog, &coverage, hash.bytes, started.elapsed().as_secs_f64());
     if args.json {

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
             "added": added.items,
             "without_features": added.without_features,
             "known": added.known,
+            "revived": added.revived,
             "items": items,
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -40,6 +41,12 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
         "{out}: {new} new items, now {}; {known} were known and are as they were",
         say::count(items)
     ));
+    if added.revived > 0 {
+        let revived = say::count(added.revived);
+        say::news(&format!(
+            "{revived} of the known items had no features before and are recommended from now on"
+        ));
+    }
     if added.without_features > 0 {
         let bare = say::count(added.without_features);
         say::news(&format!(

@@ -41,13 +41,14 @@ pub(crate) fn features(
     };
     let files: Vec<FeatureFile> = paths.iter().map(read).collect::<Result<_>>()?;
     let (features, coverage) = ItemFeatures::of(catalog, &files)?;
+    let own = features.encoders();
     let model = model.into_iter().flat_map(|manifest| &manifest.encoders);
-    for (modality, trained) in model {
+    for (modality, trained) in own.iter().chain(model) {
         let files = files.iter().filter(|file| file.modalities.iter().any(|one| one.name == *modality));
         if let Some(file) = files.into_iter().find(|file| !upnext_encode::alike(&file.encoder, trained)) {
             let what = format!(
-                "the modality {modality:?} was made by {} here and by {trained} in the model's training: vectors of two \
-                 encoders do not go together",
+                "the modality {modality:?} was made by {} here and by {trained} elsewhere: vectors of two encoders do not go \
+                 together",
                 file.encoder
             );
             return Err(BadInput(what).into());

@@ -41,6 +41,13 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let from = match &args.from {
         Some(dir) => {
             open::check_model(dir)?;
+            let inside =
+                |dir: &Path| Some(dir.canonicalize().ok()?.starts_with(args.out.canonicalize().ok()?));
+            if args.overwrite && inside(dir) == Some(true) {
+                let what =
+                    "--from is a model of the run that --overwrite would clear; name another run folder";
+                return Err(BadInput(what.into()).into());
+            }
             Some(open_trained(dir).with_context(|| format!("opening model folder {}", dir.display()))?)
         }
         None => None,

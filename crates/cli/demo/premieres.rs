@@ -15,8 +15,9 @@ use upnext_model::folder::{describe, extend};
 
 use crate::say;
 
-/// One title in so many premieres after the training, of those that enough people watch to tell.
+/// Millionths of the titles that premiere after the training.
 const SHARE: u32 = 10_000;
+/// People who must watch a title for its lists to be judged.
 const LEAST_VIEWERS: usize = 20;
 /// Items of a list.
 const LENGTH: usize = 10;

@@ -199,7 +199,8 @@ impl Modality {
 }
 
 impl ItemFeatures {
-    /// The vectors of a catalogue's items, out of files; says how many items each modality covers.
+    /// The vectors of a catalogue's items, out of files; says how many items each modality covers. A vector of zeros has no
+    /// direction and counts as none.
     ///
     /// # Errors
     /// When two files hold the same modality in different widths, or both have it for an item; when a file knows none
@@ -240,6 +241,9 @@ impl ItemFeatures {
                     if part.rows[item.index()] != NONE {
                         let need = format!("has two vectors for item {:?}", catalog.key(item));
                         return Err(Error::Feature { what: format!("modality {:?}", modality.name), need });
+                    }
+                    if vector.iter().all(|&value| value == 0.0) {
+                        continue;
                     }
                     part.rows[item.index()] = (part.values.len() / part.width) as u32;
                     part.values.extend(scaled(vector));
@@ -348,8 +352,8 @@ mod tests {
         let written = file(&["b", "x", "c"], &[0, 1, 2], &[3.0, 4.0, 9.0, 9.0, 0.0, 0.0]);
         let (features, coverage) = ItemFeatures::of(&catalog(&["a", "b", "c"]), &[written]).unwrap();
         assert_eq!(features.gather(0, &[1, 0, 2]), [0.6, 0.8, 0.0, 0.0, 0.0, 0.0]);
-        assert_eq!([0, 1, 2].map(|item| features.has(ItemId(item))), [false, true, true]);
-        let expected = Coverage { modality: "text".into(), width: 2, items: 2, unknown: 1 };
+        assert_eq!([0, 1, 2].map(|item| features.has(ItemId(item))), [false, true, false]);
+        let expected = Coverage { modality: "text".into(), width: 2, items: 1, unknown: 1 };
         assert_eq!(coverage, [expected]);
     }
 

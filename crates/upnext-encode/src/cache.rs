@@ -62,8 +62,16 @@ impl Cache {
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_unstable_by_key(|&place| keys[place]);
         for path in self.files()? {
+            // Another run may have found the same damage, and what cannot be read now may be whole: neither is this run's
+            // concern, for a vector that is not found is made again.
+            if fs::File::open(&path).is_err() {
+                continue;
+            }
             let Some((part_keys, values)) = self.read(&path) else {
-                fs::remove_file(&path).map_err(Error::io("removing the damaged", &path))?;
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(Error::io("removing the damaged", &path))?,
+                }
                 found.damaged += 1;
                 continue;
             };

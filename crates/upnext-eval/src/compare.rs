@@ -203,7 +203,7 @@ fn differences(paired: &Paired, how: &How) -> Vec<Difference> {
             resampled.iter().map(|means| means[place][1] - means[place][0]).collect();
         let mut ratios: Vec<f64> =
             resampled.iter().map(|means| relative(means[place][0], means[place][1])).collect();
-        let p = two_sided(&differences);
+        let p = two_sided(&differences, paired.users());
         Difference {
             metric,
             reference,
@@ -228,11 +228,13 @@ fn relative(reference: f64, other: f64) -> f64 {
 /// Twice the share of resampled differences that do not lie on the larger side of 0, at most 1.
 ///
 /// One is added to numerator and denominator, as if the observed difference under no effect were a resample: a p-value of
-/// 0 cannot be known from finitely many (Davison & Hinkley 1997, "Bootstrap Methods and their Application", chapter 4).
-fn two_sided(differences: &[f64]) -> f64 {
+/// 0 cannot be known from finitely many (Davison & Hinkley 1997, "Bootstrap Methods and their Application", chapter 4). And
+/// it is never below what the signs of so many users could show: with three of them, all better, 1/4.
+fn two_sided(differences: &[f64], users: usize) -> f64 {
+    let signs = 2.0 * 0.5_f64.powi(users.min(1_000) as i32);
     let below = differences.iter().filter(|&&difference| difference <= ZERO).count();
     let above = differences.iter().filter(|&&difference| difference >= -ZERO).count();
-    (2.0 * (below.min(above) + 1) as f64 / (differences.len() + 1) as f64).min(1.0)
+    (2.0 * (below.min(above) + 1) as f64 / (differences.len() + 1) as f64).max(signs).min(1.0)
 }
 
 impl Comparison {

@@ -6,9 +6,12 @@
 //! which parts items that would otherwise begin alike (the warm start of new titles in Netflix's "Foundation Model for
 //! Personalized Recommendation", 2025).
 
-use upnext_data::{Catalog, ItemId, Training};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use upnext_data::{Catalog, ItemId, Split, Training};
 use upnext_model::folder::Earlier;
-use upnext_model::{Model, ModelConfig, Table, init, tower};
+use upnext_model::{Model, ModelConfig, Table, TowerConfig, init, tower};
 
 use crate::adam::Adam;
 use crate::step::Learner;
@@ -27,11 +30,28 @@ pub(crate) struct Start<'a> {
 }
 
 impl Start<'_> {
+    /// Refuses a model of other shapes, and one that was trained on what the run holds out as cold.
+    pub(crate) fn check(&self, split: &Split) -> Result<()> {
+        let Some(earlier) = self.earlier else { return Ok(()) };
+        check(&self.config.model, earlier)?;
+        let known = |item: ItemId| earlier.catalog.find(self.catalog.key(item));
+        let trained = |item: &ItemId| known(*item).is_some_and(|place| earlier.counts[place.index()] > 0);
+        let mut cold = (0..split.cold.len() as u32).map(ItemId).filter(|&item| split.is_cold(item));
+        match cold.find(trained) {
+            Some(item) => Err(Error::From(format!(
+                "protocol {} holds {:?} out as cold, but the model that training would go on from was trained on it: \
+                 what it says of cold items would be a leak",
+                split.protocol,
+                self.catalog.key(item)
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// A learner before the first step; moments are zero.
     pub(crate) fn learner(&self) -> Result<Learner> {
         let mut model = Model::new(self.config.model.clone(), self.catalog.len(), self.config.train.seed)?;
         if let Some(earlier) = self.earlier {
-            check(&self.config.model, earlier)?;
             model = self.moved(model, earlier)?;
         }
         let adam = Adam::new(&model);
@@ -99,35 +119,47 @@ impl Start<'_> {
     }
 }
 
-/// Refuses a model of other shapes.
+/// Refuses a model of other shapes. Rates are the run's to choose, shapes are the model's.
 fn check(config: &ModelConfig, earlier: &Earlier) -> Result<()> {
-    // Rates are the run's to choose, shapes are the model's; a row that was never trained cannot stand in for others.
-    let shape = |config: &ModelConfig| {
-        let mut config = ModelConfig { dropout: 0.0, ..config.clone() };
-        if let Some(tower) = &mut config.tower {
-            let trains = if tower.trains_stand_in() { 0.5 } else { 0.0 };
-            (tower.mask_input, tower.mask_output, tower.gate, tower.cold_below) = (trains, trains, 0.0, 1);
-        }
-        serde_json::to_value(config)
-    };
-    let (run, model) = (shape(config)?, shape(earlier.model.config())?);
-    let (Some(run), Some(model)) = (run.as_object(), model.as_object()) else { return Ok(()) };
-    let show = |value: Option<&serde_json::Value>| value.map_or("absent".to_owned(), ToString::to_string);
-    let names: std::collections::BTreeSet<&String> = run.keys().chain(model.keys()).collect();
-    let differs = |name: &&&String| run.get(**name) != model.get(**name);
-    let found: Vec<String> = names
-        .iter()
-        .filter(differs)
-        .map(|name| {
-            format!(
-                "model.{name} is {} in the run and {} in the model",
-                show(run.get(*name)),
-                show(model.get(*name))
-            )
-        })
-        .collect();
+    let model = earlier.model.config();
+    let trains = |config: &ModelConfig| config.tower.as_ref().is_some_and(TowerConfig::trains_stand_in);
+    if trains(config) != trains(model) {
+        let (of, other) = if trains(model) { ("the model", "the run") } else { ("the run", "the model") };
+        return Err(Error::From(format!(
+            "{of} hides rows in training (model.tower.mask_input, mask_output or gate) and {other} does not: the row that \
+             stands in for hidden ones belongs to both or to neither"
+        )));
+    }
+    let (run, model) = (shape(config)?, shape(model)?);
+    let show = |value: Option<&Value>| value.map_or("absent".to_owned(), ToString::to_string);
+    let names: BTreeSet<&String> = run.keys().chain(model.keys()).collect();
+    let differs = names.iter().filter(|name| run.get(**name) != model.get(**name)).map(|name| {
+        format!("{name} is {} in the run and {} in the model", show(run.get(*name)), show(model.get(*name)))
+    });
+    let found: Vec<String> = differs.collect();
     if found.is_empty() {
         return Ok(());
     }
     Err(Error::From(format!("training cannot go on from this model: {}", found.join("; "))))
+}
+
+/// What decides a model's shapes, by dotted key.
+fn shape(config: &ModelConfig) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
+    if let Value::Object(keys) = serde_json::to_value(config)? {
+        for (key, value) in keys {
+            match value {
+                Value::Object(inner) => {
+                    found.extend(
+                        inner.into_iter().map(|(name, value)| (format!("model.{key}.{name}"), value)),
+                    );
+                }
+                value => drop(found.insert(format!("model.{key}"), value)),
+            }
+        }
+    }
+    for rate in ["dropout", "tower.mask_input", "tower.mask_output", "tower.gate", "tower.cold_below"] {
+        found.remove(&format!("model.{rate}"));
+    }
+    Ok(found)
 }

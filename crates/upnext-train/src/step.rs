@@ -38,7 +38,7 @@ pub struct Learner {
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
-    /// Mean loss over the step's targets.
+    /// Mean loss over the step's targets, and what `loss.align` adds to it.
     pub loss: f64,
     /// Norm of the whole gradient before clipping.
     pub gradient_norm: f64,

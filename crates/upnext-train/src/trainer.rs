@@ -55,7 +55,7 @@ pub(crate) fn train_watched(
     events: &mut dyn FnMut(&Event),
     before: &mut dyn FnMut(u64, &mut Learner),
 ) -> Result<Summary> {
-    let config = &with_modalities(config, options)?;
+    let config = &with_modalities(config, data.catalog.len(), options)?;
     let split = config.train.protocol.split(&data.histories)?;
     let items = data.catalog.len();
     let training = split.training(&data.histories)?;
@@ -65,6 +65,7 @@ pub(crate) fn train_watched(
     let (histories, train) = (&training.histories, &training.train);
     let mut batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?;
     let from = Start { config, catalog: &data.catalog, earlier: options.from };
+    from.check(&split)?;
     if let Some((old, share)) = from.replay(&training)? {
         batches = batches.replaying(old, share)?;
     }
@@ -144,7 +145,7 @@ pub(crate) fn train_watched(
 }
 
 /// The configuration with the widths that the tower will read.
-fn with_modalities(config: &RunConfig, options: &TrainOptions<'_>) -> Result<RunConfig> {
+fn with_modalities(config: &RunConfig, items: usize, options: &TrainOptions<'_>) -> Result<RunConfig> {
     let mut config = config.clone();
     if let Some(tower) = &mut config.model.tower {
         if options.device.is_some() {
@@ -154,7 +155,6 @@ fn with_modalities(config: &RunConfig, options: &TrainOptions<'_>) -> Result<Run
             tower.modalities = features.modalities().map(|(name, width)| (name.to_owned(), width)).collect();
         }
     }
-    let items = options.features.map_or(0, ItemFeatures::items);
     tower::check(&config.model, items, options.features)?;
     Ok(config)
 }
@@ -189,10 +189,13 @@ fn begin(
     Ok((learner, State::default()))
 }
 
-/// When the newest training event was.
+/// When the newest training event was; none where a log's times are only the places of events in their order.
 fn newest(training: &Training<'_>) -> Option<i64> {
+    // 1973: no log of ours is older, and no history longer.
+    const TIMES_FROM: i64 = 100_000_000;
     let last = |(history, &train): (History<'_>, &usize)| history.times[..train].last().copied();
-    training.histories.iter().map(|(_, history)| history).zip(training.train.iter()).filter_map(last).max()
+    let histories = training.histories.iter().map(|(_, history)| history);
+    histories.zip(training.train.iter()).filter_map(last).max().filter(|&newest| newest >= TIMES_FROM)
 }
 
 /// An error and its causes in one line.

@@ -11,7 +11,7 @@ use super::pooling::Pooling;
 use crate::{Error, Result};
 
 /// All that a vector depends on beside the text: files by their hash, and the settings around them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// The name of the folder; for people, and not compared.
@@ -34,6 +34,15 @@ pub struct Identity {
     pub files: BTreeMap<String, FileHash>,
 }
 
+/// Whatever the folders are called.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files && self.settings() == other.settings()
+    }
+}
+
+impl Eq for Identity {}
+
 impl Identity {
     /// Refuses another encoder, found in `dir`, than this one.
     ///
@@ -41,10 +50,13 @@ impl Identity {
     /// When a file or a setting differs; the error names it.
     pub fn check(&self, found: &Self, dir: &Path) -> Result<()> {
         let name = self.name.clone();
-        for (file, hash) in &self.files {
-            let other = found.files.get(file).map_or("nothing", |hash| hash.blake3.as_str());
-            if hash.blake3 != other {
-                let (path, expected, found) = (dir.join(file), hash.blake3.clone(), other.to_owned());
+        let of = |identity: &Self, file: &str| {
+            identity.files.get(file).map_or("nothing".to_owned(), |hash| hash.blake3.clone())
+        };
+        for file in self.files.keys().chain(found.files.keys()) {
+            let (expected, found) = (of(self, file), of(found, file));
+            if expected != found {
+                let path = dir.join(file);
                 return Err(Error::OtherEncoder { name, path, what: "blake3", expected, found });
             }
         }

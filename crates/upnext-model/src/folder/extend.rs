@@ -25,15 +25,19 @@ pub struct Addition {
     pub items: usize,
     /// How many of them have no features, and so are never recommended.
     pub without_features: usize,
-    /// How many of the items that were offered the model knew already; they stayed as they were.
+    /// How many of the items that were offered the model knew already; they stayed as they were, but for `revived`.
     pub known: usize,
+    /// How many of these had joined without features, and have some now.
+    #[serde(default)]
+    pub revived: usize,
     /// blake3 of the features that were offered.
     pub features: String,
     /// The seal of the model that they joined.
     pub to: String,
 }
 
-/// Writes the model of `dir` with new items as `out`: those of `offered` that it does not know, by their `features`.
+/// Writes the model of `dir` with new items as `out`: those of `offered` that it does not know, by their `features`. Items
+/// that joined without features and have some now are served by them from then on.
 ///
 /// # Errors
 /// When the model has no tower, the features are none of its tower's or of other items than those offered, no item is
@@ -60,24 +64,40 @@ pub fn extend(
         return refuse(format!("{} items are offered with features of {}", offered.len(), features.items()));
     }
     let catalog = folder.catalog()?;
-    let is_new = |&item: &u32| catalog.find(offered.key(ItemId(item))).is_none();
+    let Finishing { mut input, mut output, mut counts, mut ineligible } = folder.vectors()?;
+    let place = |item: u32| catalog.find(offered.key(ItemId(item))).map(|place| place.0);
+    let is_new = |&item: &u32| place(item).is_none();
     let new: Vec<u32> = (0..offered.len() as u32).filter(is_new).collect();
-    if new.is_empty() {
+    // Items that nothing was known of, and of which something is known now: (offered, known as).
+    let told = |item: u32| {
+        let known = place(item).filter(|place| ineligible.binary_search(place).is_ok())?;
+        features.has(ItemId(item)).then_some((item, known))
+    };
+    let revived: Vec<(u32, u32)> = (0..offered.len() as u32).filter_map(told).collect();
+    if new.is_empty() && revived.is_empty() {
         return refuse(format!("the model knows all {} items already: there is none to add", offered.len()));
     }
     let is_bare = |&&item: &&u32| !features.has(ItemId(item));
     let bare: Vec<u32> = new.iter().filter(is_bare).copied().collect();
-    if bare.len() == new.len() {
+    if !new.is_empty() && bare.len() == new.len() && revived.is_empty() {
         let first = offered.key(ItemId(bare[0]));
         return refuse(format!(
             "none of the {} new items has features ({first:?} the first): without them nothing is known of an item",
             new.len()
         ));
     }
-    let Finishing { mut input, mut output, mut counts, mut ineligible } = folder.vectors()?;
-    let model = folder.trained()?;
+    let (model, rank, old) = (folder.trained()?, folder.config.rank, counts.len());
+    let again: Vec<u32> = revived.iter().map(|&(item, _)| item).collect();
+    let told = join(&model, &counts, features, &again)?;
+    for (j, &(_, known)) in revived.iter().enumerate() {
+        let (from, to) = (j * rank..(j + 1) * rank, known as usize * rank..(known as usize + 1) * rank);
+        input[to.clone()].copy_from_slice(&told.input[from.clone()]);
+        if let (Some(output), Some(told)) = (&mut output, &told.output) {
+            output[to].copy_from_slice(&told[from]);
+        }
+    }
+    ineligible.retain(|item| revived.iter().all(|(_, known)| known != item));
     let joined = join(&model, &counts, features, &new)?;
-    let old = counts.len();
     input.extend(&joined.input);
     if let (Some(output), Some(joined)) = (&mut output, &joined.output) {
         output.extend(joined);
@@ -90,6 +110,7 @@ pub fn extend(
         items: new.len(),
         without_features: bare.len(),
         known: offered.len() - new.len(),
+        revived: revived.len(),
         features: features.hash(),
         to: folder.manifest.seal.clone(),
     };

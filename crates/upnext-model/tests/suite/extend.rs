@@ -127,6 +127,25 @@ fn an_extended_model_can_be_extended_again() {
 }
 
 #[test]
+fn an_item_that_joined_without_features_is_recommended_once_it_has_some() {
+    let root = tempfile::tempdir().unwrap();
+    let [one, two, three] = ["one", "two", "three"].map(|name| root.path().join(name));
+    let config = towered(&configs()[3], 0.1);
+    let own = features(&catalog(ITEMS), &[]);
+    save(&one, &model(&config, ITEMS), &catalog(ITEMS), &counts(ITEMS), Some(&own), &card(), false).unwrap();
+    let (offered, whole) = (offered(), features(&offered(), &[]));
+    extend(&one, &offered, &features(&offered, &[4, 6]), &two, false).unwrap();
+    let addition = extend(&two, &offered, &whole, &three, false).unwrap();
+    assert_eq!((addition.items, addition.known, addition.revived), (0, offered.len(), 2));
+    let (direct, revived) = (root.path().join("direct"), open(&three).unwrap());
+    extend(&one, &offered, &whole, &direct, false).unwrap();
+    let direct = open(&direct).unwrap();
+    assert!(revived.ineligible.is_empty());
+    let read = history(3, 8, ITEMS);
+    assert_eq!(bits(&scores(&revived, &read)), bits(&scores(&direct, &read)));
+}
+
+#[test]
 fn what_cannot_be_added_says_why_and_writes_nothing() {
     let root = tempfile::tempdir().unwrap();
     let [plain, towers, out] = ["plain", "towers", "out"].map(|name| root.path().join(name));

@@ -57,11 +57,13 @@ impl VectorFile for Npy {
 
     fn finish(&mut self) -> io::Result<&File> {
         self.keys.flush()?;
-        self.keys_partial.commit(self.keys.get_ref())?;
         self.file.flush()?;
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header(self.rows, self.width))?;
         self.file.flush()?;
+        // The matrix is on the disk before its keys take their place; only its renaming is left then.
+        self.file.get_ref().sync_all()?;
+        self.keys_partial.commit(self.keys.get_ref())?;
         Ok(self.file.get_ref())
     }
 }

@@ -44,7 +44,8 @@ pub struct TrainConfig {
     /// How numbers are held.
     pub precision: Precision,
     /// Where training goes on from a model: the share, in (0, 1], of histories without anything new that trains each
-    /// epoch beside those that have something, drawn anew for each.
+    /// epoch beside those that have something, drawn anew for each. New is what trains and is later than every event that
+    /// the model was trained on; events that were held out from it and lie before that are not.
     pub replay: f64,
 }
 

@@ -14,13 +14,15 @@ fn grown(old: &Prepared, new_items: usize, first: usize, later: i64) -> Prepared
     for (user, history) in old.histories.iter() {
         let History { items: own, times: at } = history;
         items.extend(own.iter().map(|item| ItemId(item.0 + shift)));
-        times.extend(at.iter().map(|at| at + if user.index() >= first { later } else { 0 }));
+        times.extend(at.iter().map(|at| YEAR_2001 + at + if user.index() >= first { later } else { 0 }));
         offsets.push(items.len() as u64);
     }
     let users = old.histories.user_keys().clone();
     let catalog = Catalog::new(keys.iter().collect(), vec![]).unwrap();
     prepared(&catalog, &Histories::new(users, offsets, items, times).unwrap())
 }
+
+const YEAR_2001: i64 = 1_000_000_000;
 
 fn earlier(config: &RunConfig, data: &Prepared) -> Earlier {
     let done = run(config, data);
@@ -77,14 +79,15 @@ fn training_that_goes_on_begins_where_the_other_ended() {
 
 #[test]
 fn a_share_of_the_old_histories_trains_beside_the_new_ones() {
-    let (config, data) = (config(&[("train.replay", "0.2")]), data(1));
+    let (config, ordered) = (config(&[("train.replay", "0.2")]), data(1));
+    let data = grown(&ordered, 0, 0, 0);
     let whole = run(&RunConfig { train: every_history(&config), ..config.clone() }, &data);
     let earlier = open_trained(&whole.dir.join("model")).unwrap();
     assert!(earlier.manifest.trained.newest.is_some());
     let keep = tempfile::tempdir().unwrap();
     let onward = TrainOptions { from: Some(&earlier), ..options() };
     // Ten of 45 users have something new.
-    let later = grown(&data, 0, 35, 1_000);
+    let later = grown(&ordered, 0, 35, 1_000);
     let done = go(&config, &later, &keep.path().join("run"), &onward);
     let tokens = |done: &Done| -> Vec<usize> {
         let of = |event: &Event| match event {
@@ -102,6 +105,11 @@ fn a_share_of_the_old_histories_trains_beside_the_new_ones() {
         go(&config, data, &keep.path().join("other"), options).summary.unwrap_err().to_string()
     };
     assert!(refused(&data, &onward).contains("nothing new"));
+    // Places in an order are no times.
+    let without = run(&RunConfig { train: every_history(&config), ..config.clone() }, &ordered);
+    let without = open_trained(&without.dir.join("model")).unwrap();
+    let message = refused(&ordered, &TrainOptions { from: Some(&without), ..options() });
+    assert!(message.contains("does not say when"), "{message}");
     assert!(refused(&data, &options()).contains("--from"));
 }
 
@@ -115,8 +123,20 @@ fn a_model_of_other_shapes_is_refused_by_key() {
     let data = data(1);
     let earlier = earlier(&config(&[]), &data);
     let wide = config(&[("model.hidden", "16"), ("model.dropout", "0.3")]);
-    let start = Start { config: &wide, catalog: &data.catalog, earlier: Some(&earlier) };
-    let message = start.learner().err().unwrap().to_string();
+    // Before anything is cleared: an existing run stays as it is.
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("run");
+    assert!(go(&config(&[]), &data, &dir, &options()).summary.is_ok());
+    let before = weights(&dir);
+    let refused = |config: &RunConfig| {
+        let onward = TrainOptions { overwrite: true, from: Some(&earlier), ..options() };
+        let message = go(config, &data, &dir, &onward).summary.unwrap_err().to_string();
+        assert_eq!(weights(&dir), before, "{message}");
+        message
+    };
+    let message = refused(&wide);
     assert!(message.contains("model.hidden is 16 in the run and 12 in the model"), "{message}");
     assert!(!message.contains("dropout"), "{message}");
+    let message = refused(&config(&[("train.protocol", "cold:0.5,1")]));
+    assert!(message.contains("holds \"item") && message.contains("leak"), "{message}");
 }
