@@ -102,6 +102,13 @@ fn training_goes_on_from_a_model_that_was_extended() {
             .unwrap()
     };
     assert!(loss("onward") < loss("run"), "{} {}", loss("onward"), loss("run"));
+    // The model to go on from is not cleared from under its own training.
+    let own = place.text("run/model");
+    let onto_itself =
+        ["--from", &own, "--features", &features, "--set", "model.tower.hidden=16", "--overwrite"];
+    let error = fail(2, place.train_arguments("run", &onto_itself));
+    assert!(error.contains("--overwrite would clear"), "{error}");
+    assert!(open(&place.path("run/model")).is_ok());
 }
 
 #[test]

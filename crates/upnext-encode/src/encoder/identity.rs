@@ -87,3 +87,41 @@ impl Identity {
         Ok(blake3::hash(&serde_json::to_vec(&nameless)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(name: &str, files: &[(&str, &str)]) -> Identity {
+        let file = |&(name, blake3): &(&str, &str)| {
+            (name.to_owned(), FileHash { blake3: blake3.to_owned(), bytes: 1 })
+        };
+        Identity {
+            name: name.to_owned(),
+            family: Family::Bert,
+            width: 8,
+            max_tokens: 16,
+            pooling: Pooling::Mean,
+            normalised: true,
+            lower_case: false,
+            prompt: String::new(),
+            files: files.iter().map(file).collect(),
+        }
+    }
+
+    #[test]
+    fn the_folders_name_is_for_people_and_everything_else_is_compared() {
+        let one = identity("minilm", &[("config.json", "aa")]);
+        let moved = identity("all-MiniLM-L6-v2", &[("config.json", "aa")]);
+        assert_eq!(one, moved);
+        assert!(one.check(&moved, Path::new("dir")).is_ok());
+        assert_ne!(one, Identity { normalised: false, ..moved.clone() });
+        assert_ne!(one, identity("minilm", &[("config.json", "bb")]));
+        // A description that names no file vouches for none.
+        let bare = identity("minilm", &[]);
+        assert!(matches!(
+            bare.check(&one, Path::new("dir")),
+            Err(Error::OtherEncoder { what: "blake3", .. })
+        ));
+    }
+}

@@ -211,3 +211,12 @@ fn reports_that_asked_something_else_say_what_differs() {
     let unknown = Side::new(&base, Some("oracle")).unwrap_err().to_string();
     assert!(unknown.contains("\"oracle\"; it has model"), "{unknown}");
 }
+
+#[test]
+fn a_few_users_cannot_show_more_than_their_signs() {
+    // All better in every resample: three users show 2 / 2^3, a thousand what the resamples allow.
+    let better = vec![0.1; 9_999];
+    assert_eq!(two_sided(&better, 1), 1.0);
+    assert_eq!(two_sided(&better, 3), 0.25);
+    close(two_sided(&better, 1_000), 2.0 / 10_000.0);
+}
