@@ -81,12 +81,7 @@ pub(crate) fn measure(served: &Served, asked: &Asked<'_>, rivals: Rivals<'_>) ->
         Rivals::None => Vec::new(),
         Rivals::With(features) => baselines::fit(asked, features, options)?,
     };
-    let report = Report::measure(
-        &ModelScorer::new(&served.network, &served.vectors).without(&served.ineligible),
-        &rivals,
-        asked,
-        options,
-    );
+    let report = Report::measure(&ModelScorer::of(served), &rivals, asked, options);
     bar.finish_and_clear();
     Ok(report?)
 }
@@ -138,7 +133,7 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
 
 fn write_predictions(served: &Served, data: &Prepared, asked: &Asked<'_>, path: &Path) -> Result<()> {
     let mut sink = RowSink::create(path)?;
-    let scorer = ModelScorer::new(&served.network, &served.vectors).without(&served.ineligible);
+    let scorer = ModelScorer::of(served);
     predictions::predictions(
         &scorer,
         &data.histories,

@@ -1,8 +1,10 @@
 //! What can be evaluated: anything that scores every item after an input.
 
+use std::borrow::Cow;
+
 use upnext_data::{ItemId, window};
 use upnext_kernels::{Rows, score};
-use upnext_model::{Network, Vectors};
+use upnext_model::{Network, Served, Vectors};
 
 use crate::{Error, Result};
 
@@ -35,18 +37,45 @@ pub struct ModelScorer<'a> {
     network: &'a Network,
     vectors: &'a Vectors<'a>,
     ineligible: &'a [u32],
+    unread: &'a [u32],
+    counts: &'a [u64],
 }
 
 impl<'a> ModelScorer<'a> {
     /// Scores by `network` over the items of `vectors`.
     pub fn new(network: &'a Network, vectors: &'a Vectors<'a>) -> Self {
-        Self { network, vectors, ineligible: &[] }
+        Self { network, vectors, ineligible: &[], unread: &[], counts: &[] }
+    }
+
+    /// Scores as a server does that opened this model.
+    pub fn of(served: &'a Served) -> Self {
+        Self::new(&served.network, &served.vectors)
+            .without(&served.ineligible)
+            .reading_without(&served.unread, &served.counts)
     }
 
     /// Gives the worst of scores to items that must not be recommended: one of them as a target is a miss.
     #[must_use]
     pub fn without(self, ineligible: &'a [u32]) -> Self {
         Self { ineligible, ..self }
+    }
+
+    /// Reads inputs without these items, ascending; where nothing is left of one, items score by their training events
+    /// `(i)`.
+    #[must_use]
+    pub fn reading_without(self, unread: &'a [u32], counts: &'a [u64]) -> Self {
+        Self { unread, counts, ..self }
+    }
+
+    /// The part of an input that the network reads; empty when it knows none of it.
+    fn read<'i>(&self, input: &'i [ItemId]) -> Cow<'i, [ItemId]> {
+        let is_read = |item: &ItemId| self.unread.binary_search(&item.0).is_err();
+        let window = |len: usize| window::of(len, self.network.config().window, 0);
+        if self.unread.is_empty() || input.iter().all(is_read) {
+            return Cow::Borrowed(&input[window(input.len())]);
+        }
+        let read: Vec<ItemId> = input.iter().copied().filter(is_read).collect();
+        Cow::Owned(read[window(read.len())].to_vec())
     }
 }
 
@@ -62,13 +91,20 @@ impl Scorer for ModelScorer<'_> {
     /// One prefill of each input's window and one product with all item vectors, on the caller's thread.
     fn score(&self, inputs: &[&[ItemId]], out: &mut [f32]) -> Result<()> {
         check_call(inputs, self.items(), self.name(), out)?;
-        let window = self.network.config().window;
-        let histories: Vec<&[ItemId]> =
-            inputs.iter().map(|input| &input[window::of(input.len(), window, 0)]).collect();
+        let read: Vec<Cow<'_, [ItemId]>> = inputs.iter().map(|input| self.read(input)).collect();
+        // A state that nobody asks for stands in where nothing is read.
+        let histories: Vec<&[ItemId]> = read
+            .iter()
+            .zip(inputs)
+            .map(|(read, input)| if read.is_empty() { &input[..1] } else { read })
+            .collect();
         let states_br = self.network.prefill(&histories, self.vectors, None, false)?;
         let queries = Rows::new(&states_br, inputs.len(), self.vectors.rank());
         score::scores(queries, &self.vectors.table(), out, false);
-        for row in out.chunks_exact_mut(self.items()) {
+        for (row, read) in out.chunks_exact_mut(self.items()).zip(&read) {
+            if read.is_empty() {
+                row.iter_mut().zip(self.counts).for_each(|(score, &count)| *score = count as f32);
+            }
             self.ineligible.iter().for_each(|&item| row[item as usize] = f32::NEG_INFINITY);
         }
         Ok(())

@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     pub(crate) width: Option<usize>,
     /// Items asked for.
     pub(crate) requested: usize,
-    /// Events whose item is unknown.
+    /// Events that are not read: their item is unknown, or nothing was ever learned of it.
     pub(crate) skipped: usize,
     /// Unknown keys of the allow list.
     pub(crate) unknown_allowed: usize,
@@ -42,11 +42,14 @@ impl Plan {
         if reserve > window / 2 {
             return Err(RequestError::Reserve { length, reserve, most: window / 2, window });
         }
-        let (history, skipped) = known(&request.past, catalog);
+        let (history, unknown) = known(&request.past, catalog);
         let seen: &[ItemId] = if keep_seen { &[] } else { &history };
         let (eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
         let places = length.min(eligible.count(catalog.len()));
-        let prompt = history[window::of(history.len(), window, reserve)].to_vec();
+        let is_read = |item: &ItemId| served.unread.binary_search(&item.0).is_err();
+        let read: Vec<ItemId> = history.iter().copied().filter(is_read).collect();
+        let skipped = unknown + history.len() - read.len();
+        let prompt = read[window::of(read.len(), window, reserve)].to_vec();
         Ok(Self { prompt, eligible, places, width, requested: length, skipped, unknown_allowed })
     }
 

@@ -35,7 +35,8 @@ pub struct Slate {
     pub exactness: Exactness,
     /// Items asked for.
     pub requested: usize,
-    /// Events of the history whose item is not in the catalog; they were left out.
+    /// Events of the history that were left out: the item is not in the catalog, or no training has met it and no features
+    /// speak for it.
     pub skipped: usize,
     /// Keys of the allow list that are not in the catalog; they were left out.
     pub unknown_allowed: usize,

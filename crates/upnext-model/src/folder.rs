@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::init;
 use crate::model::Model;
 use crate::network::Network;
-use crate::tower::{Finished, finish};
+use crate::tower::{Finished, finish, unread};
 use crate::vectors::Vectors;
 
 pub use describe::{Description, Group, describe};
@@ -152,6 +152,8 @@ pub struct Served {
     pub counts: Vec<u64>,
     /// Items that must not be recommended, ascending: cold ones of which a model with a tower knows nothing.
     pub ineligible: Vec<u32>,
+    /// Items that histories are read without, ascending: those of [`unread`].
+    pub unread: Vec<u32>,
     /// What a request that says nothing gets.
     pub generation: Generation,
     /// Where it comes from and how good it is.
@@ -173,6 +175,7 @@ impl Served {
         check_items(model.items(), &catalog, &counts)?;
         let Finished { input, output, ineligible, cold: _ } = finish(model, &counts, features)?;
         Ok(Self {
+            unread: unread(model.config(), &counts, &ineligible),
             config: model.config().clone(),
             network: model.network()?,
             vectors: Vectors::packed(input.into_owned(), output.as_deref(), model.config().rank)?,

@@ -83,6 +83,7 @@ pub fn specs(config: &ModelConfig) -> Vec<Spec> {
     if let Some(tower) = &config.tower {
         for (name, width) in &tower.modalities {
             // A vector of length 1 makes gates of mean square 1, and these about half the scale of a table's row.
+            specs.push(spec(tower::direct(name), r, *width, table_std(config)));
             specs.push(spec(tower::gate_up(name), 2 * tower.hidden, *width, 1.0));
             specs.push(spec(tower::down(name), r, tower.hidden, table_std(config) * fan_in(tower.hidden)));
         }

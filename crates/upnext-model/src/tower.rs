@@ -2,8 +2,8 @@
 //!
 //! An item's vector is `v = c + Σ tower(features)`: c its row of the table, or the out-of-vocabulary row where it has
 //! none, because it is cold, or because training hides it (the idea of masking: DropoutNet, Volkovs et al. 2017; the
-//! masking of collaborative embeddings, arXiv 2605.23312). A modality's tower is a gated network without biases, so an
-//! absent modality, all zeros, adds nothing.
+//! masking of collaborative embeddings, arXiv 2605.23312). A modality's tower is a linear map and a gated network beside
+//! it, both without biases, so an absent modality, all zeros, adds nothing.
 //!
 //! Masks are drawn for each distinct item, side and step, and applied to the step's gathered rows before anything reads
 //! them: true next items, negatives and accidental hits see one view of an item, and the out-of-vocabulary row does not
@@ -31,6 +31,17 @@ pub const OUT_OF_VOCABULARY: &str = "items.out_of_vocabulary";
 
 /// Items whose vectors one task finishes.
 const CHUNK: usize = 512;
+
+/// Whether a parameter of this name is a tower's.
+#[must_use]
+pub fn is_of(name: &str) -> bool {
+    name.starts_with("tower.")
+}
+
+/// The name of a modality's matrix past the network, `(r, f)`.
+pub(crate) fn direct(modality: &str) -> String {
+    format!("tower.{modality}.direct")
+}
 
 /// The name of a modality's first matrix, `(2m, f)`.
 pub(crate) fn gate_up(modality: &str) -> String {
@@ -95,8 +106,11 @@ pub fn semantic(model: &Model, content: &[Tensor], products: Products) -> Result
     let modalities = model.config().tower.iter().flat_map(|tower| &tower.modalities);
     let mut sum: Option<Tensor> = None;
     for ((name, _), features_uf) in modalities.zip(content) {
-        let wide = linear::run(features_uf, model.parameters().get(&gate_up(name))?, products)?;
-        let one = linear::run(&gate::run(&wide)?, model.parameters().get(&down(name))?, products)?;
+        let product = |x: &Tensor, name: &str| -> Result<Tensor> {
+            Ok(linear::run(x, model.parameters().get(name)?, products)?)
+        };
+        let wide = product(features_uf, &gate_up(name))?;
+        let one = (product(features_uf, &direct(name))? + product(&gate::run(&wide)?, &down(name))?)?;
         sum = Some(match sum {
             Some(sum) => (sum + one)?,
             None => one,
@@ -208,6 +222,16 @@ pub fn finish<'a>(model: &'a Model, counts: &[u64], features: Option<&ItemFeatur
     Ok(Finished { input: side(model.input_table().rows())?, output, ineligible, cold })
 }
 
+/// Items that histories are read without, ascending: no event of theirs was trained on, and no features speak for them.
+/// To a decoder they would be a token that it has never met, and would cost it what it knows of the others.
+#[must_use]
+pub fn unread(config: &ModelConfig, counts: &[u64], ineligible: &[u32]) -> Vec<u32> {
+    match config.tower {
+        Some(_) => ineligible.to_vec(),
+        None => (0..).zip(counts).filter(|(_, count)| **count == 0).map(|(item, _)| item).collect(),
+    }
+}
+
 /// Vectors of items that joined after training, and the rows that stand for them in the tables.
 pub(crate) struct Joined {
     /// `(n, r)` of the input side.
@@ -300,9 +324,17 @@ fn mean(rows: &[f32], config: &ModelConfig, counts: &[u64]) -> Vec<f32> {
 /// The towers over slices, as servers' vectors are finished.
 struct Towers<'a> {
     features: Option<&'a ItemFeatures>,
-    /// Place among the features, both matrices packed, hidden width.
-    parts: Vec<(usize, Packed, Packed)>,
+    parts: Vec<Part>,
     rank: usize,
+}
+
+/// One modality's tower, packed.
+struct Part {
+    /// Place among the features.
+    place: usize,
+    direct: Packed,
+    gate_up: Packed,
+    down: Packed,
 }
 
 impl<'a> Towers<'a> {
@@ -311,9 +343,12 @@ impl<'a> Towers<'a> {
         if let Some(tower) = &model.config().tower {
             for (place, (name, width)) in tower.modalities.iter().enumerate() {
                 let values = |name: &str| model.parameters().values(name);
-                let first = Packed::transposed(&values(&gate_up(name))?, 2 * tower.hidden, *width);
-                let second = Packed::transposed(&values(&down(name))?, rank, tower.hidden);
-                parts.push((place, first, second));
+                parts.push(Part {
+                    place,
+                    direct: Packed::transposed(&values(&direct(name))?, rank, *width),
+                    gate_up: Packed::transposed(&values(&gate_up(name))?, 2 * tower.hidden, *width),
+                    down: Packed::transposed(&values(&down(name))?, rank, tower.hidden),
+                });
             }
         }
         Ok(Self { features, parts, rank })
@@ -323,13 +358,15 @@ impl<'a> Towers<'a> {
     fn add(&self, items: &[u32], out: &mut [f32]) {
         let Some(features) = self.features else { return };
         let n = items.len();
-        for (place, gate_up, down) in &self.parts {
+        for Part { place, direct, gate_up, down } in &self.parts {
             let (width, hidden) = (gate_up.inner(), down.inner());
             let x = features.gather(*place, items);
+            let x = Rows::new(&x, n, width);
             let (mut wide, mut gated) = (vec![0.0; n * 2 * hidden], vec![0.0; n * hidden]);
-            multiply(Rows::new(&x, n, width), gate_up, RowsMut::new(&mut wide, n, 2 * hidden), Write::Set);
+            multiply(x, gate_up, RowsMut::new(&mut wide, n, 2 * hidden), Write::Set);
             swiglu(&wide, hidden, &mut gated);
             let gated = Rows::new(&gated, n, hidden);
+            multiply(x, direct, RowsMut::new(out, n, self.rank), Write::Add);
             multiply(gated, down, RowsMut::new(out, n, self.rank), Write::Add);
         }
     }

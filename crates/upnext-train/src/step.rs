@@ -7,7 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 use upnext_kernels::products::Products;
-use upnext_kernels::rows::{gather, sum_squares};
+use upnext_kernels::rows::{self, gather, sum_squares};
 use upnext_model::ops::host::Host;
 use upnext_model::{Drop, Model, Table, tower};
 
@@ -298,6 +298,11 @@ impl Learner {
         for (name, gradient) in parameters {
             let mut values = self.model.parameters().values(name)?;
             let moments = self.adam.parameters.get_mut(name).ok_or_else(|| no_gradient(name))?;
+            let decay = match tower::is_of(name) {
+                true => self.config.train.tower_weight_decay as f32,
+                false => 0.0,
+            };
+            let update = rows::Adam { weight_decay: update.weight_decay + decay, ..update };
             adam::dense(&mut values, moments, gradient, scale, &update);
             self.model.parameters_mut().set(name, &values)?;
         }

@@ -3,7 +3,7 @@
 use upnext_data::{Histories, Question};
 use upnext_eval::rank::Seen;
 use upnext_eval::{Metric, Metrics, ModelScorer, Options, evaluate};
-use upnext_model::tower::Finished;
+use upnext_model::tower::{Finished, unread};
 use upnext_model::{Model, Vectors};
 
 use crate::Result;
@@ -13,12 +13,15 @@ use crate::summary::Best;
 pub(crate) fn validate(
     model: &Model,
     finished: &Finished<'_>,
+    counts: &[u64],
     histories: &Histories,
     questions: &[Question],
 ) -> Result<(f64, Metrics)> {
     let network = model.network()?;
     let vectors = Vectors::from_tables(&finished.input, finished.output.as_deref(), model.config().rank)?;
-    let scorer = ModelScorer::new(&network, &vectors).without(&finished.ineligible);
+    let unread = unread(model.config(), counts, &finished.ineligible);
+    let scorer =
+        ModelScorer::new(&network, &vectors).without(&finished.ineligible).reading_without(&unread, counts);
     let outcome = evaluate(&scorer, histories, questions, Options::default())?;
     Ok((outcome.mean(Metric::Ndcg(10), Seen::Dropped), outcome.metrics(Seen::Dropped)))
 }

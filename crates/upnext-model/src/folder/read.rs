@@ -18,6 +18,7 @@ use crate::init::Parameters;
 use crate::items::Table;
 use crate::model::Model;
 use crate::network::Network;
+use crate::tower::unread;
 use crate::vectors::Vectors;
 
 /// Opens a model folder for serving. The trained tables are hashed with their file, and only the decoder's
@@ -34,7 +35,8 @@ pub fn open(dir: &Path) -> Result<Served> {
     let mut values = folder.model(|name| served(name) || name == "items.project_in")?;
     let network = Network::new(&folder.config, |name| take(&mut values, name))?;
     let Folder { config, generation, manifest, .. } = folder;
-    Ok(Served { config, network, vectors, catalog, counts, ineligible, generation, manifest })
+    let unread = unread(&config, &counts, &ineligible);
+    Ok(Served { config, network, vectors, catalog, counts, ineligible, unread, generation, manifest })
 }
 
 /// Opens a model folder for further training.

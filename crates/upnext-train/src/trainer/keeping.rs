@@ -19,8 +19,13 @@ impl Trainer<'_> {
         }
         let begun = self.clock.seconds();
         let finished = finish(&self.learner.model, self.counts, self.features)?;
-        let (ndcg_10, metrics) =
-            validate::validate(&self.learner.model, &finished, &self.data.histories, self.questions)?;
+        let (ndcg_10, metrics) = validate::validate(
+            &self.learner.model,
+            &finished,
+            self.counts,
+            &self.data.histories,
+            self.questions,
+        )?;
         drop(finished);
         let found = validate::best(step, epoch, &metrics)?;
         let best = self.state.best.as_ref().is_none_or(|best| ndcg_10 > best.ndcg_10());
