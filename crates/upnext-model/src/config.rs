@@ -85,12 +85,15 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TowerConfig {
-    /// Width between the two products of each modality's network.
+    /// Width between the two products of each modality's network, which stands beside a linear map.
     pub hidden: usize,
     /// Chance that an item is read without its collaborative row, in [0, 1).
     pub mask_input: f32,
     /// Chance that an item is scored without its collaborative row, in [0, 1).
     pub mask_output: f32,
+    /// Decoupled weight decay of the tower's matrices in training, beside that of all others: without it a tower learns its
+    /// items by heart instead of what they share.
+    pub weight_decay: f32,
     /// Items with fewer training events are served without their collaborative row.
     pub cold_below: u64,
     /// Above 0, a row of an item with c training events counts c / (c + gate), in training and in serving, and what
@@ -104,9 +107,10 @@ pub struct TowerConfig {
 impl Default for TowerConfig {
     fn default() -> Self {
         Self {
-            hidden: 128,
+            hidden: 16,
             mask_input: 0.1,
             mask_output: 0.1,
+            weight_decay: 3.0,
             cold_below: 1,
             gate: 0.0,
             modalities: Vec::new(),
@@ -140,6 +144,10 @@ impl TowerConfig {
             if !(0.0..1.0).contains(&rate) {
                 return Err(refused(key, &rate, "must lie in [0, 1)".to_owned()));
             }
+        }
+        if !(0.0..=10.0).contains(&self.weight_decay) {
+            let need = "must lie in [0, 10]".to_owned();
+            return Err(refused("model.tower.weight_decay", &self.weight_decay, need));
         }
         if !(0.0..f32::INFINITY).contains(&self.gate) {
             return Err(refused("model.tower.gate", &self.gate, "must be a number from 0 up".to_owned()));
@@ -381,6 +389,7 @@ mod tests {
             (r#"{"rank": -1}"#, "-1"),
             (r#"{"tower": {"hidden": 0}}"#, "model.tower.hidden"),
             (r#"{"tower": {"mask_input": 1.0}}"#, "model.tower.mask_input"),
+            (r#"{"tower": {"weight_decay": -1}}"#, "model.tower.weight_decay"),
             (r#"{"tower": {"cold_below": 0}}"#, "model.tower.cold_below"),
             (r#"{"tower": {"modalities": [["b", 2], ["a", 2]]}}"#, "ascending"),
             (r#"{"tower": {"modalities": [["a/b", 2]]}}"#, "letters"),

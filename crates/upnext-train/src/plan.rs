@@ -85,6 +85,7 @@ pub struct Planner<'a> {
     seed: u64,
     tied: bool,
     aligns: bool,
+    cold_boost: f32,
     tower: Option<Lifting<'a>>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
@@ -102,7 +103,8 @@ impl<'a> Planner<'a> {
             LossKind::FullSoftmax => None,
         };
         let (aligns, index) = (loss.align > 0.0, Index::new(counts.len()));
-        Self { seed, tied, aligns, tower: None, sampler, index }
+        let cold_boost = loss.cold_boost as f32;
+        Self { seed, tied, aligns, cold_boost, tower: None, sampler, index }
     }
 
     /// The same for a model with a tower over these features.
@@ -127,7 +129,38 @@ impl<'a> Planner<'a> {
     pub fn plan(&mut self, step: u64, batch: Batch) -> Result<Plan> {
         let mut plan = self.without_lifts(step, batch);
         plan.lifts = self.lifts(&plan)?;
+        self.lower_hidden(&mut plan);
         Ok(plan)
+    }
+
+    /// Whether an item's collaborative row is hidden in a step, on a side: 0 input, 1 output.
+    fn hides(&self, step: u64, side: u64, rate: f32) -> impl Fn(u32) -> bool + use<> {
+        let key = Key { seed: self.seed, purpose: Purpose::Masking, step, part: side };
+        let mask = Mask { key: key.hash(), rate };
+        move |id| rate > 0.0 && mask.scale(u64::from(id)) == 0.0
+    }
+
+    /// Takes `loss.cold_boost` off the logits of hidden items, as true next items and as negatives.
+    fn lower_hidden(&self, plan: &mut Plan) {
+        let (Some(Lifting { tower, .. }), Scored::Sampled { ids, candidates }) =
+            (self.tower, &mut plan.scored)
+        else {
+            return;
+        };
+        if self.cold_boost <= 0.0 {
+            return;
+        }
+        let (hides, ids) = (self.hides(plan.step, 1, tower.mask_output), ids.as_ref().unwrap_or(&plan.ids));
+        let candidates = Arc::make_mut(candidates);
+        let lowered = |&row: &u32| if hides(ids[row as usize]) { self.cold_boost } else { 0.0 };
+        for (row, taken_off) in candidates.negatives.iter().zip(&mut candidates.log_kq) {
+            *taken_off += lowered(row);
+        }
+        // A lower true item is a row whose negatives are higher.
+        candidates.raised.resize(candidates.targets.len(), 0.0);
+        for (row, raised) in candidates.targets.iter().zip(&mut candidates.raised) {
+            *raised += lowered(row);
+        }
     }
 
     /// What a tower makes of a plan's rows.
@@ -141,9 +174,7 @@ impl<'a> Planner<'a> {
             if rate <= 0.0 && tower.gate <= 0.0 {
                 return Ok(None);
             }
-            let key = Key { seed: self.seed, purpose: Purpose::Masking, step: plan.step, part: side };
-            let mask = Mask { key: key.hash(), rate };
-            let hides = |id: u32| rate > 0.0 && mask.scale(u64::from(id)) == 0.0;
+            let hides = self.hides(plan.step, side, rate);
             let seen = |&id: &u32| match tower.share(counts[id as usize]) {
                 _ if hides(id) => 0.0,
                 share => share.unwrap_or(1.0),

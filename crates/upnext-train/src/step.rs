@@ -298,10 +298,8 @@ impl Learner {
         for (name, gradient) in parameters {
             let mut values = self.model.parameters().values(name)?;
             let moments = self.adam.parameters.get_mut(name).ok_or_else(|| no_gradient(name))?;
-            let decay = match tower::is_of(name) {
-                true => self.config.train.tower_weight_decay as f32,
-                false => 0.0,
-            };
+            let tower = self.model.config().tower.as_ref().filter(|_| tower::is_of(name));
+            let decay = tower.map_or(0.0, |tower| tower.weight_decay);
             let update = rows::Adam { weight_decay: update.weight_decay + decay, ..update };
             adam::dense(&mut values, moments, gradient, scale, &update);
             self.model.parameters_mut().set(name, &values)?;

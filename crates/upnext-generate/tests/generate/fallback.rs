@@ -3,9 +3,9 @@
 use upnext_data::{Catalog, ItemId};
 use upnext_generate::{Event, Method, Request};
 
-use crate::support::{generator, ids, key, one};
+use crate::support::{generator, ids, key, one, partly_trained};
 
-// Counts of the test models are `item % 7`: items 6 and 13 of 20 lead with 6 events each.
+// Items 6 and 13 of 20 lead: with 7 events each, or 6 in the model that never met items 0, 7 and 14.
 
 #[test]
 fn an_empty_history_gets_the_most_popular_items() {
@@ -20,7 +20,7 @@ fn an_empty_history_gets_the_most_popular_items() {
 
 #[test]
 fn a_fallback_score_is_the_log_of_the_share_of_eligible_events() {
-    let generator = generator(7);
+    let generator = partly_trained(7);
     // Six events of 1 + 2 + 3 + 4 + 6, once item 5 is denied and item 0 counts as one.
     let request = Request::builder(&[]).length(2).deny(&["item-00005"]).build().unwrap();
     let slate = one(&generator, &request);
@@ -56,6 +56,27 @@ fn unknown_events_are_skipped_and_counted() {
     let clean = one(&generator, &Request::from_items(&[ItemId(3), ItemId(8)]).build().unwrap());
     assert_eq!((slate.skipped, slate.fallback), (1, false));
     assert_eq!(slate.items, clean.items);
+}
+
+#[test]
+fn events_that_no_training_has_met_are_skipped_and_counted() {
+    let generator = partly_trained(20);
+    let ids_of = |ids: &[u32]| ids.iter().map(|&id| ItemId(id)).collect::<Vec<_>>();
+    let ask = |past: &[u32], method| {
+        one(&generator, &Request::from_items(&ids_of(past)).length(4).method(method).build().unwrap())
+    };
+    for method in [Method::TopK, Method::Beam { width: 3 }] {
+        let (mixed, clean) = (ask(&[14, 3, 7, 8], method), ask(&[3, 8], method));
+        assert_eq!((mixed.skipped, clean.skipped, mixed.fallback), (2, 0, false));
+        // Seen they are all the same: no list repeats them.
+        let shown = |slate: &[u32]| slate.iter().any(|id| [14, 7].contains(id));
+        assert!(!shown(&ids(&mixed)) && mixed.items.len() == 4);
+        if !shown(&ids(&clean)) {
+            assert_eq!(ids(&mixed), ids(&clean));
+        }
+        let nothing = ask(&[7, 14], method);
+        assert_eq!((nothing.skipped, nothing.fallback, ids(&nothing)), (2, true, vec![6, 13, 5, 12]));
+    }
 }
 
 #[test]

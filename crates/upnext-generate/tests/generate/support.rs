@@ -29,9 +29,9 @@ pub(crate) fn catalog(items: usize) -> Catalog {
     Catalog::new((0u32..).take(items).map(key).collect(), Vec::new()).unwrap()
 }
 
-/// Item `j` was trained on `j % 7` times.
+/// Item `j` was trained on `1 + j % 7` times.
 pub(crate) fn counts(items: usize) -> Vec<u64> {
-    (0..items as u64).map(|item| item % 7).collect()
+    (0..items as u64).map(|item| 1 + item % 7).collect()
 }
 
 pub(crate) fn card() -> Card {
@@ -48,6 +48,14 @@ pub(crate) fn served(items: usize) -> Served {
 
 pub(crate) fn generator(items: usize) -> Generator {
     Generator::from_parts(served(items), Options::default()).unwrap()
+}
+
+/// The same model, every seventh item of which, from the first on, was never trained on.
+pub(crate) fn partly_trained(items: usize) -> Generator {
+    let counts = counts(items).iter().map(|count| count - 1).collect();
+    let model = model(config(), items, 40.0);
+    let served = Served::from_model(&model, catalog(items), counts, None, &card()).unwrap();
+    Generator::from_parts(served, Options::default()).unwrap()
 }
 
 pub(crate) fn rotary(items: usize) -> Generator {

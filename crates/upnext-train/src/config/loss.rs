@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use upnext_model::TowerConfig;
+
 use super::Refused;
 
 /// What is minimised.
@@ -21,6 +23,12 @@ pub struct LossConfig {
     /// See [`crate::align`].
     #[serde(skip_serializing_if = "is_zero")]
     pub align: f64,
+    /// By how much, in log-odds, items without a collaborative row are scored above their chance of being watched; 0 for
+    /// not at all. In training the logits of hidden items are lowered by it, and the model learns to make up for that
+    /// (logit adjustment: Menon et al. 2021, arXiv 2007.07314). A new item's chance spreads over all who might like it, so
+    /// without it few reach the top of a list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cold_boost: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -84,12 +92,13 @@ struct Raw {
     share: Share,
     correction: Option<Correction>,
     align: f64,
+    cold_boost: f64,
 }
 
 impl Default for Raw {
     fn default() -> Self {
         let (kind, negatives, share) = (LossKind::default(), Negatives::default(), Share::default());
-        Self { kind, negatives, count: 256, share, correction: None, align: 0.0 }
+        Self { kind, negatives, count: 256, share, correction: None, align: 0.0, cold_boost: 0.0 }
     }
 }
 
@@ -99,8 +108,9 @@ impl From<Raw> for LossConfig {
             Negatives::Uniform => Correction::None,
             Negatives::Popularity { .. } => Correction::Rest,
         };
-        let Raw { kind, negatives, count, share, correction, align } = raw;
-        Self { kind, negatives, count, share, correction: correction.unwrap_or(usual), align }
+        let Raw { kind, negatives, count, share, correction, align, cold_boost } = raw;
+        let correction = correction.unwrap_or(usual);
+        Self { kind, negatives, count, share, correction, align, cold_boost }
     }
 }
 
@@ -120,15 +130,26 @@ impl<'de> Deserialize<'de> for LossConfig {
 const MAX_COUNT: usize = 1 << 20;
 
 impl LossConfig {
-    pub(super) fn validate(&self, has_tower: bool) -> Result<(), Refused> {
+    pub(super) fn validate(&self, tower: Option<&TowerConfig>) -> Result<(), Refused> {
         if !(0.0..=100.0).contains(&self.align) {
             return Err(Refused::new("loss.align", &self.align, "must lie in [0, 100]"));
         }
-        if self.align > 0.0 && !has_tower {
+        if self.align > 0.0 && tower.is_none() {
             return Err(Refused::new(
                 "loss.align",
                 &self.align,
                 "aligns a tower, and there is no [model.tower]",
+            ));
+        }
+        if !(0.0..=20.0).contains(&self.cold_boost) {
+            return Err(Refused::new("loss.cold_boost", &self.cold_boost, "must lie in [0, 20]"));
+        }
+        let hides = tower.is_some_and(|tower| tower.mask_output > 0.0);
+        if self.cold_boost > 0.0 && !(hides && self.kind == LossKind::SampledSoftmax) {
+            return Err(Refused::new(
+                "loss.cold_boost",
+                &self.cold_boost,
+                "lowers items that model.tower.mask_output hides, in the sampled softmax; one of these is missing",
             ));
         }
         if !(1..=MAX_COUNT).contains(&self.count) {

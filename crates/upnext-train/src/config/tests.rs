@@ -69,6 +69,12 @@ fn every_mistake_names_file_line_and_key() {
         ("[train]\nmax_epochs = 0", 2, "`train.max_epochs` is 0"),
         ("[train]\nbeta2 = 1.0", 2, "`train.beta2` is 1"),
         ("[loss]\ncount = 0", 2, "`loss.count` is 0, but it must lie in 1..="),
+        ("[loss]\ncold_boost = 0.5", 2, "`loss.cold_boost` is 0.5, but it lowers items that"),
+        (
+            "[model.tower]\nmask_input = 0.1\n[loss]\nkind = \"full-softmax\"\ncold_boost = 0.5",
+            5,
+            "`loss.cold_boost` is 0.5, but it lowers items that",
+        ),
         ("[loss]\nalign = 0.1", 2, "`loss.align` is 0.1, but it aligns a tower"),
         ("[train]\nreplay = 0.0", 2, "`train.replay` is 0, but it must lie in (0, 1]"),
         ("[loss]\nnegatives = \"popularity^-1\"", 2, "`loss.negatives` is popularity^-1"),

@@ -27,8 +27,6 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// Decoupled weight decay of the matrices and of touched rows (Loshchilov & Hutter 2019, arXiv 1711.05101).
     pub weight_decay: f64,
-    /// What a tower's matrices decay by beside it: without, a tower learns its items by heart instead of what they share.
-    pub tower_weight_decay: f64,
     /// Most that the norm of a step's whole gradient may be; `inf` for no limit.
     pub clip: f64,
     /// Which rows of the item table an update touches.
@@ -110,8 +108,6 @@ pub(super) struct Raw {
     beta1: f64,
     beta2: f64,
     weight_decay: f64,
-    #[serde(skip_serializing_if = "is_none")]
-    tower_weight_decay: f64,
     clip: f64,
     table_optimizer: TableOptimizer,
     max_epochs: u64,
@@ -124,11 +120,6 @@ pub(super) struct Raw {
     precision: Precision,
     #[serde(skip_serializing_if = "is_whole")]
     replay: f64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_none(decay: &f64) -> bool {
-    *decay == 0.0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -147,7 +138,6 @@ impl Default for TrainConfig {
             beta1: 0.9,
             beta2: 0.98,
             weight_decay: 0.0,
-            tower_weight_decay: 0.0,
             clip: 1.0,
             table_optimizer: TableOptimizer::Lazy,
             max_epochs: 200,
@@ -185,7 +175,6 @@ impl From<TrainConfig> for Raw {
             beta1: config.beta1,
             beta2: config.beta2,
             weight_decay: config.weight_decay,
-            tower_weight_decay: config.tower_weight_decay,
             clip: config.clip,
             table_optimizer: config.table_optimizer,
             max_epochs: config.max_epochs,
@@ -219,7 +208,6 @@ impl Raw {
             beta1: self.beta1,
             beta2: self.beta2,
             weight_decay: self.weight_decay,
-            tower_weight_decay: self.tower_weight_decay,
             clip: self.clip,
             table_optimizer: self.table_optimizer,
             max_epochs: self.max_epochs,
@@ -261,11 +249,8 @@ impl TrainConfig {
         within("train.beta2", self.beta2, (0.0..1.0).contains(&self.beta2), "must lie in [0, 1)")?;
         let share = self.replay > 0.0 && self.replay <= 1.0;
         within("train.replay", self.replay, share, "must lie in (0, 1]")?;
-        for (key, decay) in
-            [("train.weight_decay", self.weight_decay), ("train.tower_weight_decay", self.tower_weight_decay)]
-        {
-            within(key, decay, (0.0..=10.0).contains(&decay), "must lie in [0, 10]")?;
-        }
+        let decay = self.weight_decay >= 0.0 && self.weight_decay <= 10.0;
+        within("train.weight_decay", self.weight_decay, decay, "must lie in [0, 10]")?;
         // TOML holds whole numbers of 63 bits.
         within("train.seed", self.seed as f64, i64::try_from(self.seed).is_ok(), "must be below 2^63")
     }

@@ -327,6 +327,112 @@ fn masks_are_drawn_by_item_side_and_step() {
     assert!(input.contains(&0.0) && input.contains(&1.0));
 }
 
+/// Hidden items are scored lower in training, as true next items and as negatives alike, and nothing else is.
+#[test]
+fn a_boost_lowers_hidden_items_in_training_alone() {
+    let features = features(ITEMS);
+    let masks = "mask_input = 0.0, mask_output = 0.5";
+    for rest in ["", ", tied = false"] {
+        let plan = |loss: &str| {
+            let config = tower_and_loss(masks, rest, loss);
+            let (_, planner) = learner(&config);
+            let tower = config.model.tower.as_ref().unwrap();
+            planner.with_tower(tower, &features, &[1; ITEMS]).plan(2, batch()).unwrap()
+        };
+        let (plain, boosted) = (plan("count = 20"), plan("count = 20, cold_boost = 1.5"));
+        let kept = boosted.lifts.as_ref().unwrap().output_kept.as_ref().unwrap();
+        let kept = kept.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let candidates = |plan: &Plan| match &plan.scored {
+            Scored::Sampled { candidates, .. } => candidates.clone(),
+            _ => panic!("a sampled loss"),
+        };
+        let (plain, boosted) = (candidates(&plain), candidates(&boosted));
+        let expected = |row: u32| 1.5 * (1.0 - kept[row as usize]);
+        for (at, &row) in boosted.negatives.iter().enumerate() {
+            assert!((boosted.log_kq[at] - plain.log_kq[at] - expected(row)).abs() < 1e-6);
+        }
+        for (at, &row) in boosted.targets.iter().enumerate() {
+            assert!((boosted.raised[at] - expected(row)).abs() < 1e-6);
+        }
+        assert!(kept.contains(&0.0) && kept.contains(&1.0) && plain.raised.is_empty());
+    }
+}
+
+/// On histories without any order, a model that is trained under a boost gives cold items about that much more of a
+/// chance in serving, and one without a boost their share.
+#[test]
+fn a_boost_raises_cold_items_in_serving() {
+    let features = features(ITEMS);
+    let chaos = |step: u64| {
+        let key =
+            upnext_data::chance::Key { seed: 5, purpose: upnext_data::chance::Purpose::Order, step, part: 0 };
+        let mut rng = key.rng();
+        let mut item = || ItemId(upnext_data::chance::below(&mut rng, ITEMS as u64) as u32);
+        let mut batch = batch();
+        batch.tokens.iter_mut().for_each(|token| *token = item());
+        batch.targets.iter_mut().for_each(|target| *target = item());
+        batch
+    };
+    let log_odds = |loss: &str| -> f64 {
+        let config = tower_and_loss("mask_input = 0.2, mask_output = 0.3", "", loss);
+        let (mut learner, planner) = learner(&config);
+        let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
+        for step in 0..400 {
+            let plan = planner.plan(step, chaos(step)).unwrap();
+            assert!(learner.step(&plan, 3e-3).unwrap().finite);
+        }
+        let counts: Vec<u64> = (0..ITEMS).map(|item| u64::from(item % 5 != 0)).collect();
+        let served = tower::finish(&learner.model, &counts, Some(&features)).unwrap();
+        let (network, rank) = (learner.model.network().unwrap(), learner.model.config().rank);
+        let vectors = upnext_model::Vectors::from_tables(&served.input, None, rank).unwrap();
+        let (mut sum, inputs) = ([0.0; 2], 20);
+        for step in 1_000..1_000 + inputs {
+            let history = chaos(step).tokens[..8].to_vec();
+            let state = network.prefill(&[&history], &vectors, None, false).unwrap();
+            let mut scores = vec![0.0; ITEMS];
+            let state = upnext_kernels::Rows::new(&state, 1, rank);
+            upnext_kernels::score::scores(state, &vectors.table(), &mut scores, false);
+            let all: f64 = scores.iter().map(|&score| f64::from(score).exp()).sum();
+            for (&count, &score) in counts.iter().zip(&scores) {
+                sum[usize::from(count > 0)] += f64::from(score).exp() / all;
+            }
+        }
+        (sum[0] / sum[1]).ln()
+    };
+    let share = (0.2_f64 / 0.8).ln();
+    let (plain, boosted) = (log_odds("count = 20"), log_odds("count = 20, cold_boost = 1.5"));
+    assert!((plain - share).abs() < 0.3, "{plain} {share}");
+    assert!((boosted - plain - 1.5).abs() < 0.5, "{plain} {boosted}");
+}
+
+/// A tower's matrices alone decay by what is asked of them.
+#[test]
+fn a_towers_decay_is_its_own() {
+    let features = features(ITEMS);
+    let after = |decay: &str| -> Vec<(String, f64)> {
+        let config = with_tower(&format!("mask_input = 0.2, mask_output = 0.2, weight_decay = {decay}"), "");
+        let (mut learner, planner) = learner(&config);
+        let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
+        let plan = planner.plan(0, batch()).unwrap();
+        assert!(learner.step(&plan, 1e-2).unwrap().finite);
+        let norm = |var: &candle_core::Var| {
+            let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
+        };
+        learner.model.parameters().iter().map(|(name, var)| (name.to_owned(), norm(var))).collect()
+    };
+    let towers: Vec<bool> = after("0.0")
+        .into_iter()
+        .zip(after("10.0"))
+        .map(|((name, without), (_, with))| {
+            let is_tower = tower::is_of(&name);
+            assert!(if is_tower { with < without } else { with == without }, "{name}: {without} {with}");
+            is_tower
+        })
+        .collect();
+    assert!(towers.contains(&true) && towers.contains(&false));
+}
+
 #[test]
 fn what_is_served_is_what_a_step_without_masks_reads() {
     let features = features(ITEMS);
