@@ -94,6 +94,10 @@ pub struct TowerConfig {
     /// Decoupled weight decay of the tower's matrices in training, beside that of all others: without it a tower learns its
     /// items by heart instead of what they share.
     pub weight_decay: f32,
+    /// The same of the item rows that a step touches: above 0, rows are kept small deltas beside what features say, the idea
+    /// of arXiv 2507.19473, to compare with masking. 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub row_weight_decay: f32,
     /// Items with fewer training events are served without their collaborative row.
     pub cold_below: u64,
     /// Above 0, a row of an item with c training events counts c / (c + gate), in training and in serving, and what
@@ -111,6 +115,7 @@ impl Default for TowerConfig {
             mask_input: 0.1,
             mask_output: 0.1,
             weight_decay: 3.0,
+            row_weight_decay: 0.0,
             cold_below: 1,
             gate: 0.0,
             modalities: Vec::new(),
@@ -145,9 +150,13 @@ impl TowerConfig {
                 return Err(refused(key, &rate, "must lie in [0, 1)".to_owned()));
             }
         }
-        if !(0.0..=10.0).contains(&self.weight_decay) {
-            let need = "must lie in [0, 10]".to_owned();
-            return Err(refused("model.tower.weight_decay", &self.weight_decay, need));
+        for (key, decay) in [
+            ("model.tower.weight_decay", self.weight_decay),
+            ("model.tower.row_weight_decay", self.row_weight_decay),
+        ] {
+            if !(0.0..=10.0).contains(&decay) {
+                return Err(refused(key, &decay, "must lie in [0, 10]".to_owned()));
+            }
         }
         if !(0.0..f32::INFINITY).contains(&self.gate) {
             return Err(refused("model.tower.gate", &self.gate, "must be a number from 0 up".to_owned()));
@@ -390,6 +399,7 @@ mod tests {
             (r#"{"tower": {"hidden": 0}}"#, "model.tower.hidden"),
             (r#"{"tower": {"mask_input": 1.0}}"#, "model.tower.mask_input"),
             (r#"{"tower": {"weight_decay": -1}}"#, "model.tower.weight_decay"),
+            (r#"{"tower": {"row_weight_decay": 11}}"#, "model.tower.row_weight_decay"),
             (r#"{"tower": {"cold_below": 0}}"#, "model.tower.cold_below"),
             (r#"{"tower": {"modalities": [["b", 2], ["a", 2]]}}"#, "ascending"),
             (r#"{"tower": {"modalities": [["a/b", 2]]}}"#, "letters"),

@@ -278,14 +278,18 @@ impl Learner {
     ) -> Result<()> {
         let clip = self.config.train.clip;
         let scale = if norm > clip { (clip / norm) as f32 } else { 1.0 };
-        let update = adam::numbers(&self.config.train, self.adam.updates, lr);
-        let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, all: &[f32]| {
+        let all = adam::numbers(&self.config.train, self.adam.updates, lr);
+        let decayed = |by: f32| rows::Adam { weight_decay: all.weight_decay + by, ..all };
+        let tower = self.model.config().tower.as_ref();
+        let [of_rows, of_towers] =
+            tower.map_or([0.0; 2], |tower| [tower.row_weight_decay, tower.weight_decay]).map(decayed);
+        let one = |table: &mut Table, moments: &mut Moments, gradient: &TableGradient, dense: &[f32]| {
             match gradient {
                 TableGradient::Rows { ids, gradients } => {
-                    adam::lazy(table, moments, ids, gradients, scale, &update)
+                    adam::lazy(table, moments, ids, gradients, scale, &of_rows)
                 }
                 TableGradient::Dense => {
-                    adam::dense(table.rows_mut(), moments, all, scale, &update);
+                    adam::dense(table.rows_mut(), moments, dense, scale, &of_rows);
                     Ok(())
                 }
             }
@@ -298,10 +302,8 @@ impl Learner {
         for (name, gradient) in parameters {
             let mut values = self.model.parameters().values(name)?;
             let moments = self.adam.parameters.get_mut(name).ok_or_else(|| no_gradient(name))?;
-            let tower = self.model.config().tower.as_ref().filter(|_| tower::is_of(name));
-            let decay = tower.map_or(0.0, |tower| tower.weight_decay);
-            let update = rows::Adam { weight_decay: update.weight_decay + decay, ..update };
-            adam::dense(&mut values, moments, gradient, scale, &update);
+            let update = if tower::is_of(name) { &of_towers } else { &all };
+            adam::dense(&mut values, moments, gradient, scale, update);
             self.model.parameters_mut().set(name, &values)?;
         }
         self.adam.updates += 1;

@@ -405,32 +405,36 @@ fn a_boost_raises_cold_items_in_serving() {
     assert!((boosted - plain - 1.5).abs() < 0.5, "{plain} {boosted}");
 }
 
-/// A tower's matrices alone decay by what is asked of them.
+/// A tower's matrices decay by what is asked of them, the touched rows by what is asked of those, and nothing else does.
 #[test]
-fn a_towers_decay_is_its_own() {
+fn towers_and_rows_decay_by_what_is_asked_of_them() {
     let features = features(ITEMS);
-    let after = |decay: &str| -> Vec<(String, f64)> {
-        let config = with_tower(&format!("mask_input = 0.2, mask_output = 0.2, weight_decay = {decay}"), "");
+    let norm = |values: &[f32]| values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
+    let after = |tower: &str, rows: &str| -> Vec<(String, f64)> {
+        let decay = format!("weight_decay = {tower}, row_weight_decay = {rows}");
+        let config = with_tower(&format!("mask_input = 0.2, mask_output = 0.2, {decay}"), "");
         let (mut learner, planner) = learner(&config);
         let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &[1; ITEMS]);
         let plan = planner.plan(0, batch()).unwrap();
         assert!(learner.step(&plan, 1e-2).unwrap().finite);
-        let norm = |var: &candle_core::Var| {
-            let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
-        };
-        learner.model.parameters().iter().map(|(name, var)| (name.to_owned(), norm(var))).collect()
+        let values = |name: &str| norm(&learner.model.parameters().values(name).unwrap());
+        let names = learner.model.parameters().iter().map(|(name, _)| name.to_owned());
+        let mut norms: Vec<(String, f64)> = names.map(|name| (name.clone(), values(&name))).collect();
+        norms.push(("rows".to_owned(), norm(learner.model.input_table().rows())));
+        norms
     };
-    let towers: Vec<bool> = after("0.0")
-        .into_iter()
-        .zip(after("10.0"))
-        .map(|((name, without), (_, with))| {
-            let is_tower = tower::is_of(&name);
-            assert!(if is_tower { with < without } else { with == without }, "{name}: {without} {with}");
-            is_tower
-        })
-        .collect();
-    assert!(towers.contains(&true) && towers.contains(&false));
+    let decays = |tower: &str, rows: &str| -> Vec<String> {
+        let pairs = after("0.0", "0.0").into_iter().zip(after(tower, rows));
+        pairs
+            .filter(|((name, without), (_, with))| {
+                assert!(with <= without, "{name}: {without} {with}");
+                with < without
+            })
+            .map(|((name, _), _)| name)
+            .collect()
+    };
+    assert_eq!(decays("10.0", "0.0"), ["tower.text.direct", "tower.text.down", "tower.text.gate_up"]);
+    assert_eq!(decays("0.0", "10.0"), ["rows"]);
 }
 
 #[test]
