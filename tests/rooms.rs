@@ -116,6 +116,7 @@ fn library_sources() -> Vec<(String, String)> {
     files
         .into_iter()
         .filter(|path| !path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing"))
+        .filter(|path| !path.components().any(|part| part.as_os_str() == "tests"))
         .map(|path| {
             let name = path.strip_prefix(&crates).unwrap().to_string_lossy().replace('\\', "/");
             let text = without_tests(&path);
