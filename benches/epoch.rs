@@ -6,6 +6,8 @@
 //!
 //!     upnext prepare interactions.csv.zst --items items.csv.zst --out DATA
 //!     cargo bench --bench epoch -- CONFIG DATA     (configs/ml-1m/small.toml, configs/amazon-beauty/small.toml)
+//!     cargo bench --bench epoch -- CONFIG DATA 16              the first 16 steps of the epoch
+//!     cargo bench --bench epoch -- CONFIG DATA all PyTorch     upnext beside the peers so named
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
@@ -37,10 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
     let (Some(config), Some(data)) = (arguments.next(), arguments.next()) else {
-        println!("which histories? cargo bench --bench epoch -- CONFIG DATA [STEPS]");
+        println!("which histories? cargo bench --bench epoch -- CONFIG DATA [STEPS|all [PEER]]");
         return Ok(());
     };
-    let steps = arguments.next().map_or(Ok(usize::MAX), |steps| steps.parse())?;
+    let steps = match arguments.next().as_deref() {
+        None | Some("all") => usize::MAX,
+        Some(steps) => steps.parse().map_err(|_| format!("steps: \"all\" or a number, not {steps:?}"))?,
+    };
+    let named = arguments.next().unwrap_or_default();
     let (run, prepared) = (config_of(&config)?, Prepared::open(Path::new(&data))?);
     let batches = batches(&run, &prepared)?;
     let windows = tempfile::NamedTempFile::new()?;
@@ -59,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let rectools = sizes.replace(&format!("--hidden {} ", model.hidden), "");
     let own = |loss: &str| interleave::ourselves(&[&config, &data, loss, &steps.to_string()]);
-    let workers = vec![
+    let mut workers = vec![
         ("upnext".into(), own("as configured")?),
         ("upnext, full softmax".into(), own("full")?),
         ("PyTorch, padded".into(), peer("padded", model.dropout)),
@@ -68,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("PyTorch, bucketed, fused attention".into(), peer("bucketed", 0.0)),
         ("RecTools SASRec, softmax".into(), peers::python("rectools_epoch.py", &rectools)),
     ];
+    workers.retain(|(name, _): &(String, Command)| name.starts_with("upnext") || name.contains(&named));
     let title =
         format!("{count} steps of {config}; all but the second line and RecTools: {negatives} negatives");
     interleave::print(&title, "tokens", &interleave::interleave(workers, TURNS)?);

@@ -189,7 +189,7 @@ fn step(shape: [usize; 5], precision: &str) -> Result<(), Box<dyn Error>> {
 fn ranking(states: usize) -> Result<(), Box<dyn Error>> {
     let (table, queries) = (values(ITEMS * RANK), values(states * RANK));
     let table = Packed::transposed(&table, ITEMS, RANK);
-    let query = |vector| Query { vector, eligible: Eligible::AllBut(&[]), k: 10 };
+    let query = |vector| Query { vector, offsets: &[], eligible: Eligible::AllBut(&[]), k: 10 };
     let queries: Vec<Query<'_>> = queries.chunks(RANK).map(query).collect();
     interleave::serve(|| {
         let started = Instant::now();

@@ -140,7 +140,7 @@ fn decode(repeats: usize) -> Result<(), Box<dyn Error>> {
         for _ in 0..repeats {
             own[0].clear();
             let state = network.extend(&history[..1], &[&prompt[0]], &mut own, &vectors, false)?;
-            let query = Query { vector: &state, eligible: Eligible::AllBut(&[]), k: LENGTH };
+            let query = Query { vector: &state, offsets: &[], eligible: Eligible::AllBut(&[]), k: LENGTH };
             assert_eq!(rank(&[query], &vectors.table(), false)[0].ids.len(), LENGTH, "a short list");
         }
         Ok((started.elapsed().as_secs_f64(), repeats, f64::NAN))
@@ -153,7 +153,7 @@ fn score(states: usize, repeats: usize) -> Result<(), Box<dyn Error>> {
     let queries = values(states * RANK);
     let queries: Vec<Query<'_>> = queries
         .chunks(RANK)
-        .map(|vector| Query { vector, eligible: Eligible::AllBut(&[]), k: LENGTH })
+        .map(|vector| Query { vector, offsets: &[], eligible: Eligible::AllBut(&[]), k: LENGTH })
         .collect();
     interleave::serve(|| {
         let started = Instant::now();

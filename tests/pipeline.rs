@@ -23,18 +23,22 @@ fn histories(place: &Place) -> BTreeMap<String, Vec<String>> {
 #[test]
 fn metrics_recomputed_from_predictions_agree() {
     let place = Place::trained();
+    let plain = recompute(&place, &[]);
+    assert!(plain.get("adjustment").is_none());
+    // Moved scores are those of the predictions, of the metrics and of the report's own word.
+    let moved = recompute(&place, &["--popularity-penalty", "2.5"]);
+    assert_eq!(moved["adjustment"]["popularity_penalty"], 2.5);
+    assert_ne!(moved["ndcg@10"], plain["ndcg@10"]);
+}
+
+/// The report of an evaluation, once its metrics have been found again in its predictions.
+fn recompute(place: &Place, more: &[&str]) -> Value {
     let file = place.path("predictions.csv");
-    let report: Value = serde_json::from_str(&succeed([
-        "evaluate",
-        "--model",
-        &place.text("run/model"),
-        "--data",
-        &place.text("data"),
-        "--json",
-        "--predictions",
-        file.to_str().unwrap(),
-    ]))
-    .unwrap();
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let fixed = ["evaluate", "--model", &model, "--data", &data, "--json"];
+    let predictions = ["--predictions", file.to_str().unwrap()];
+    let text = succeed(fixed.iter().chain(&predictions).chain(more));
+    let report: Value = serde_json::from_str(&text).unwrap();
     let data = Prepared::open(&place.path("data")).unwrap();
     let split = Protocol::LeaveOneOut.split(&data.histories).unwrap();
     let rows = rows(&file);
@@ -61,6 +65,7 @@ fn metrics_recomputed_from_predictions_agree() {
             sum / users
         );
     }
+    report
 }
 
 #[test]
@@ -84,6 +89,45 @@ fn a_report_has_every_documented_key() {
     for key in ["steps", "tokens", "tokens_per_second", "peak_rss_bytes", "best", "seconds"] {
         assert!(!summary[key].is_null(), "no {key}");
     }
+}
+
+#[test]
+fn ways_to_make_lists_stand_beside_each_other() {
+    let place = Place::prepared();
+    place.train("run", &["--set", "train.max_epochs=2", "--set", "train.protocol=\"last:3\""]);
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let fixed = ["evaluate", "--model", &model, "--data", &data, "--length", "3", "--method"];
+    let ask = |more: &[&str]| -> Value {
+        serde_json::from_str(&succeed(fixed.iter().chain(more).chain(&["--json"]))).unwrap()
+    };
+    let report = ask(&["top-k,beam,hybrid,sample", "--width", "4", "--draws", "5"]);
+    assert_eq!((&report["protocol"], &report["length"]), (&"last:3".into(), &3.into()));
+    let ways = ["popularity", "windowed-markov", "top-k", "beam", "hybrid", "sample"];
+    for way in ways {
+        let lists = &report["lists"][way];
+        for key in ["recall", "ndcg", "diversity", "coverage", "gini"] {
+            let value = lists[key].as_f64().unwrap_or(-1.0);
+            assert!((0.0..=2.0).contains(&value), "{way} {key}: {lists}");
+        }
+        let [low, high] = [0, 1].map(|end| lists["ci95"]["recall"][end].as_f64().unwrap());
+        let recall = lists["recall"].as_f64().unwrap();
+        assert!(low <= recall && recall <= high && recall > 0.0, "{way}: {lists}");
+    }
+    // Drawing from one item is a beam of one, and the same lists whoever else is measured.
+    let few = ask(&["beam,sample", "--width", "1", "--top-k", "1", "--no-baselines"]);
+    let without_time = |way: &str| {
+        let mut lists = few["lists"][way].clone();
+        lists.as_object_mut().unwrap().remove("seconds");
+        lists
+    };
+    assert_eq!(few["lists"].as_object().unwrap().len(), 2);
+    assert_eq!(without_time("beam"), without_time("sample"));
+    assert_eq!(ask(&["beam", "--width", "4"])["lists"]["beam"]["recall"], report["lists"]["beam"]["recall"]);
+    let kept = ask(&["top-k", "--keep-seen", "--no-baselines"]);
+    assert_eq!(kept["keep_seen"], true);
+    assert_ne!(kept["lists"]["top-k"]["recall"], report["lists"]["top-k"]["recall"]);
+    let table = succeed(fixed.iter().chain(&["top-k"]));
+    assert!(table.contains("recall@3") && table.contains("windowed-markov"), "{table}");
 }
 
 #[test]

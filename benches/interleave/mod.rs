@@ -85,6 +85,7 @@ fn median(mut values: Vec<f64>) -> (f64, (f64, f64)) {
 ///
 /// # Errors
 /// When a worker ends early, or does not speak as a worker does.
+#[expect(clippy::print_stderr, reason = "a bench of minutes says where it is")]
 pub(crate) fn interleave(
     commands: Vec<(String, Command)>,
     turns: usize,
@@ -97,6 +98,7 @@ pub(crate) fn interleave(
         }
     }
     for turn in 0..WARM_UP + turns {
+        eprintln!("turn {} of {}", turn + 1, WARM_UP + turns);
         for (worker, name) in &mut workers {
             let (seconds, rate) = worker.turn().map_err(|error| format!("{name}: {error}"))?;
             if turn >= WARM_UP {

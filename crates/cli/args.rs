@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use upnext_eval::Metric;
+use upnext_generate::{Adjustment, Method};
 use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 use upnext_train::device::Choice;
 
@@ -23,6 +24,30 @@ pub(crate) struct Cli {
     pub(crate) kernels: Option<KernelLevel>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// By how much scores are moved in serving.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct AdjustArgs {
+    /// Add this to the scores of cold items, whose log-odds against the others it raises (0.5 to 3 are usual): a model that
+    /// was never taught to show new items shows next to none.
+    #[arg(long, value_name = "B", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
+    pub(crate) cold_boost: f32,
+    /// Take this off an item's score for each natural logarithm of 1 + its training events (0.1 to 1 are usual).
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
+    pub(crate) popularity_penalty: f32,
+}
+
+impl AdjustArgs {
+    pub(crate) fn adjustment(self) -> Adjustment {
+        let Self { cold_boost, popularity_penalty } = self;
+        Adjustment { cold_boost, popularity_penalty }
+    }
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() { Ok(number) } else { Err("must be finite".to_owned()) }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -204,6 +229,18 @@ pub(crate) struct EvaluateArgs {
     /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
+    /// Measure whole lists by this method against all that came next (protocol last:N), instead of ranks of the next item;
+    /// several, joined by commas, stand beside each other: top-k, beam, hybrid, sample.
+    #[arg(long, value_name = "METHOD", value_delimiter = ',', conflicts_with_all = ["predictions", "report"])]
+    pub(crate) method: Vec<MethodName>,
+    /// Items in a list of --method.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "method")]
+    pub(crate) length: u32,
+    /// Let items of the input into the lists of --method: where people come back to things.
+    #[arg(long, requires = "method")]
+    pub(crate) keep_seen: bool,
+    #[command(flatten)]
+    pub(crate) methods: MethodArgs,
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
@@ -213,6 +250,8 @@ pub(crate) struct EvaluateArgs {
     /// Content vectors (features.safetensors) for the baseline content-knn; may be repeated. The model holds its own.
     #[arg(long, value_name = "FILE", conflicts_with = "no_baselines")]
     pub(crate) features: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
     /// Leave the baselines out.
     #[arg(long)]
     pub(crate) no_baselines: bool,
@@ -290,15 +329,17 @@ pub(crate) struct GenerateArgs {
     /// Items in a list.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) length: u32,
-    /// How a list is found.
+    /// How a list is found: all of it from one pass; by beam search; its first items by beam search and the rest from one
+    /// pass; or joined from lists drawn by chance.
     #[arg(long, value_name = "METHOD", default_value = "top-k")]
     pub(crate) method: MethodName,
-    /// Beams kept by --method beam.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) width: u32,
+    #[command(flatten)]
+    pub(crate) methods: MethodArgs,
     /// Let items of the history into the list.
     #[arg(long)]
     pub(crate) keep_seen: bool,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
     /// File of item ids, one a line, that no list may hold.
     #[arg(long, value_name = "FILE")]
     pub(crate) deny: Option<PathBuf>,
@@ -316,10 +357,66 @@ pub(crate) struct GenerateArgs {
     pub(crate) json: bool,
 }
 
+/// What methods of finding a list are set to.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct MethodArgs {
+    /// Beams kept by --method beam and hybrid.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) width: u32,
+    /// Items that --method hybrid finds by beam search.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) autoregressive: u32,
+    /// Temperature at which --method sample draws: below 1 it keeps to the probable, above 1 it strays.
+    #[arg(long, value_name = "T", default_value_t = 0.6, value_parser = positive)]
+    pub(crate) temperature: f32,
+    /// Most probable items of a step that --method sample draws from.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) top_k: u32,
+    /// Lists that --method sample draws and joins to one.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) draws: u32,
+    /// Seed of the draws of --method sample.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MethodName {
     TopK,
     Beam,
+    Hybrid,
+    Sample,
+}
+
+/// As it is typed.
+impl std::fmt::Display for MethodName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::TopK => "top-k",
+            Self::Beam => "beam",
+            Self::Hybrid => "hybrid",
+            Self::Sample => "sample",
+        })
+    }
+}
+
+impl MethodArgs {
+    pub(crate) fn of(self, name: MethodName) -> Method {
+        let Self { width, autoregressive, temperature, top_k, draws, .. } = self;
+        let (width, autoregressive) = (width as usize, autoregressive as usize);
+        match name {
+            MethodName::TopK => Method::TopK,
+            MethodName::Beam => Method::Beam { width },
+            MethodName::Hybrid => Method::Hybrid { autoregressive, width },
+            MethodName::Sample => {
+                Method::Sample { temperature, top_k: top_k as usize, draws: draws as usize }
+            }
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    finite(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("must be above 0".to_owned()) })
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use upnext_data::synthetic::{World, WorldConfig};
 use upnext_data::{ItemFeatures, ItemId, Prepared, Question, UserId};
 use upnext_encode::{Columns, hashing};
 use upnext_eval::{Asked, Metric, Metrics, Part, Report, baselines, rank};
-use upnext_generate::{Generator, Method, Options, Request, Threads};
+use upnext_generate::{Adjustment, Generator, Method, Options, Request, Threads};
 use upnext_model::folder::Served;
 use upnext_tables::{PrepareOptions, RowSink};
 use upnext_train::{RunConfig, TrainOptions};
@@ -125,7 +125,7 @@ fn measure(
         items: data.catalog.len(),
         seed: 1,
     };
-    let report = evaluation::measure(served, &asked, evaluation::Rivals::With(None))?;
+    let report = evaluation::measure(served, Adjustment::default(), &asked, evaluation::Rivals::With(None))?;
     let truth = Truth::new(world, data, premieres)?;
     let ranks: Vec<u32> =
         asked.questions().par_iter().map(|question| truth.rank(data, question)).collect::<Result<_>>()?;

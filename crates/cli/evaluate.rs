@@ -1,5 +1,7 @@
 //! `upnext evaluate`: a model's full-ranking metrics beside the baselines.
 
+mod lists;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
+use upnext_generate::Adjustment;
 use upnext_model::folder::Served;
 use upnext_tables::RowSink;
 
@@ -42,10 +45,13 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         false => Some(open::features(&args.features, &data.catalog, None)?),
     };
     if let Some(path) = &args.predictions {
-        write_predictions(&served, &data, &asked, path)?;
+        write_predictions(&ModelScorer::of(&served, args.adjust.adjustment()), &data, &asked, path)?;
+    }
+    if !args.method.is_empty() {
+        return lists::run(args, served, &asked, features.as_ref());
     }
     let rivals = if args.no_baselines { Rivals::None } else { Rivals::With(features.as_ref()) };
-    let report = measure(&served, &asked, rivals)?;
+    let report = measure(&served, args.adjust.adjustment(), &asked, rivals)?;
     if args.json {
         say::json(&serde_json::to_value(&report)?)?;
     } else {
@@ -67,8 +73,13 @@ pub(crate) enum Rivals<'a> {
     With(Option<&'a ItemFeatures>),
 }
 
-/// The model's report, with the baselines where wanted.
-pub(crate) fn measure(served: &Served, asked: &Asked<'_>, rivals: Rivals<'_>) -> Result<Report> {
+/// The model's report, its scores moved by so much, with the baselines where wanted.
+pub(crate) fn measure(
+    served: &Served,
+    by: Adjustment,
+    asked: &Asked<'_>,
+    rivals: Rivals<'_>,
+) -> Result<Report> {
     let bar = if say::is_watched() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?);
     let draw = |name: &str, done: usize, of: usize| {
@@ -81,7 +92,7 @@ pub(crate) fn measure(served: &Served, asked: &Asked<'_>, rivals: Rivals<'_>) ->
         Rivals::None => Vec::new(),
         Rivals::With(features) => baselines::fit(asked, features, options)?,
     };
-    let report = Report::measure(&ModelScorer::of(served), &rivals, asked, options);
+    let report = Report::measure(&ModelScorer::of(served, by), &rivals, asked, options);
     bar.finish_and_clear();
     Ok(report?)
 }
@@ -131,11 +142,15 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
     Ok(split)
 }
 
-fn write_predictions(served: &Served, data: &Prepared, asked: &Asked<'_>, path: &Path) -> Result<()> {
+fn write_predictions(
+    scorer: &ModelScorer<'_>,
+    data: &Prepared,
+    asked: &Asked<'_>,
+    path: &Path,
+) -> Result<()> {
     let mut sink = RowSink::create(path)?;
-    let scorer = ModelScorer::of(served);
     predictions::predictions(
-        &scorer,
+        scorer,
         &data.histories,
         &data.catalog,
         asked.questions(),

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use upnext_data::{Catalog, Histories, UserId};
-use upnext_generate::{Generator, ItemMap, Method, Options, Request, Threads};
+use upnext_generate::{Generator, ItemMap, Options, Request, Threads};
 use upnext_tables::{Layout, RowSink};
 
-use crate::args::{GenerateArgs, MethodName};
+use crate::args::GenerateArgs;
 use crate::failure::{BadInput, PARTLY};
 use crate::prepare::reading;
 use crate::{interrupt, open, say, shown};
@@ -129,17 +129,15 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     fn request(&self, histories: &Histories, user: UserId) -> Result<Request> {
-        let method = match self.args.method {
-            MethodName::TopK => Method::TopK,
-            MethodName::Beam => Method::Beam { width: self.args.width as usize },
-        };
         let deny: Vec<&str> = self.deny.iter().map(String::as_str).collect();
         let mut builder = self
             .map
             .request(histories.of(user).items)
             .length(self.args.length as usize)
-            .method(method)
+            .method(self.args.methods.of(self.args.method))
+            .seed_for(self.args.methods.seed, histories.user_key(user))
             .keep_seen(self.args.keep_seen)
+            .adjust(self.args.adjust.adjustment())
             .deny(&deny);
         if let Some(allow) = &self.allow {
             let allow: Vec<&str> = allow.iter().map(String::as_str).collect();

@@ -25,6 +25,14 @@ pub enum Error {
         /// Events of the user.
         events: usize,
     },
+    /// Lists were measured against other questions than they answer.
+    #[error("{lists} lists cannot answer {questions} questions")]
+    Lists {
+        /// Lists given.
+        lists: usize,
+        /// Questions asked.
+        questions: usize,
+    },
     /// The data hold an item that the scorer has no score for.
     #[error(
         "item {item} of the data is outside the {items} items that {scorer} scores; was it made from other data?"

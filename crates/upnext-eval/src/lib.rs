@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! Split::test -> evaluate(scorer) -> Outcome (ranks) -> Metrics, intervals, slices -> Report
+//! lists of a generator -> ListMetrics (recall, order-free NDCG, diversity, coverage) -> ListReport
 //! Report -> Record (a file with its ranks) -> compare(reference, others) -> Comparison
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod content_knn;
 mod error;
 pub mod evaluate;
 pub mod holm;
+pub mod lists;
 pub mod markov;
 pub mod metric;
 pub mod mrr;
@@ -45,6 +47,7 @@ pub use cold::Cold;
 pub use compare::{Comparison, Difference, How, On, Side, compare};
 pub use error::{Error, Result, Unpaired};
 pub use evaluate::{Options, Outcome, evaluate, evaluate_with_cold};
+pub use lists::{ListMetrics, ListReport, Made};
 pub use metric::{Metric, Metrics};
 pub use predictions::{Row, predictions};
 pub use rank::Seen;

@@ -7,6 +7,7 @@ use upnext_data::Histories;
 use upnext_data::ItemId;
 use upnext_data::popularity;
 use upnext_data::{Question, Split};
+use upnext_model::Adjustment;
 
 use crate::evaluate::{Options, evaluate_with_cold, target};
 use crate::slices::{Slices, slices};
@@ -98,6 +99,9 @@ pub struct Report {
     /// Where some targets are cold: how many items and questions that concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_start: Option<ColdStart>,
+    /// By how much the system's scores were moved, where they were.
+    #[serde(skip_serializing_if = "Adjustment::is_none")]
+    pub adjustment: Adjustment,
     /// Name of the system at the top.
     pub system: String,
     /// The metrics of the system under evaluation.
@@ -149,6 +153,7 @@ impl Report {
             questions: questions.len(),
             items: scorer.items(),
             cold_start: ColdStart::count(&targets, &cold, asked.split, scorer.ineligible()),
+            adjustment: scorer.adjustment(),
             system: scorer.name().to_owned(),
             baselines: rivals,
             slices: slices(&metrics.outcome, &targets, &lengths, &counts),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use upnext_data::{ItemId, window};
 use upnext_kernels::{Rows, score};
-use upnext_model::{Network, Served, Vectors};
+use upnext_model::{Adjusting, Adjustment, Network, Served, Vectors};
 
 use crate::{Error, Result};
 
@@ -29,29 +29,37 @@ pub trait Scorer: Sync {
     fn ineligible(&self) -> &[u32] {
         &[]
     }
+
+    /// By how much the scores were moved.
+    fn adjustment(&self) -> Adjustment {
+        Adjustment::default()
+    }
 }
 
 /// The frozen network with its item vectors.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct ModelScorer<'a> {
     network: &'a Network,
     vectors: &'a Vectors<'a>,
     ineligible: &'a [u32],
     unread: &'a [u32],
     counts: &'a [u64],
+    adjustment: Option<(Adjusting, Adjustment)>,
 }
 
 impl<'a> ModelScorer<'a> {
     /// Scores by `network` over the items of `vectors`.
     pub fn new(network: &'a Network, vectors: &'a Vectors<'a>) -> Self {
-        Self { network, vectors, ineligible: &[], unread: &[], counts: &[] }
+        Self { network, vectors, ineligible: &[], unread: &[], counts: &[], adjustment: None }
     }
 
-    /// Scores as a server does that opened this model.
-    pub fn of(served: &'a Served) -> Self {
-        Self::new(&served.network, &served.vectors)
+    /// Scores as a server does that opened this model and whose requests move scores by so much.
+    pub fn of(served: &'a Served, by: Adjustment) -> Self {
+        let adjustment = (!by.is_none()).then(|| (Adjusting::new(&served.config, &served.counts), by));
+        let scorer = Self::new(&served.network, &served.vectors)
             .without(&served.ineligible)
-            .reading_without(&served.unread, &served.counts)
+            .reading_without(&served.unread, &served.counts);
+        Self { adjustment, ..scorer }
     }
 
     /// Gives the worst of scores to items that must not be recommended: one of them as a target is a miss.
@@ -104,6 +112,8 @@ impl Scorer for ModelScorer<'_> {
         for (row, read) in out.chunks_exact_mut(self.items()).zip(&read) {
             if read.is_empty() {
                 row.iter_mut().zip(self.counts).for_each(|(score, &count)| *score = count as f32);
+            } else if let Some((adjusting, by)) = &self.adjustment {
+                adjusting.offsets(*by).into_iter().for_each(|offset| score::add_offset(offset, row));
             }
             self.ineligible.iter().for_each(|&item| row[item as usize] = f32::NEG_INFINITY);
         }
@@ -112,6 +122,10 @@ impl Scorer for ModelScorer<'_> {
 
     fn ineligible(&self) -> &[u32] {
         self.ineligible
+    }
+
+    fn adjustment(&self) -> Adjustment {
+        self.adjustment.as_ref().map_or_else(Adjustment::default, |(_, by)| *by)
     }
 }
 

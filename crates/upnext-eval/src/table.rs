@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use upnext_model::Adjustment;
+
 use crate::metric::{Metric, Metrics};
 use crate::report::{ColdStart, Report};
 use crate::system::System;
@@ -22,6 +24,11 @@ pub fn table(report: &Report) -> String {
         report.protocol, report.split, report.users, report.items
     );
     line(&mut out, &head);
+    if !report.adjustment.is_none() {
+        let Adjustment { cold_boost, popularity_penalty } = report.adjustment;
+        let by = format!("cold boost {cold_boost}, popularity penalty {popularity_penalty}");
+        line(&mut out, &format!("{}'s scores moved by: {by}", report.system));
+    }
     let rivals = || report.baselines.iter().map(|rival| (rival.name.as_str(), &rival.system));
     let systems: Vec<(&str, &System)> = rivals().chain([(report.system.as_str(), &report.metrics)]).collect();
     let width = systems.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(12);

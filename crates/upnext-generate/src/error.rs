@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use upnext_model::Adjustment;
+
 /// Why a generator could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,17 +42,28 @@ pub enum RequestError {
     /// A list of no items was asked for.
     #[error("a list has at least one item; its length was set to 0")]
     NoLength,
-    /// A beam search without, or with too many, beams was asked for.
-    #[error("a beam search keeps 1 to {most} beams, not {width}")]
-    Width {
-        /// Beams asked for.
-        width: usize,
-        /// Most beams of one request ([`crate::MAX_WIDTH`]).
-        most: usize,
+    /// A method was asked for with none, or too many, of something.
+    #[error("{what}: at least 1{}, not {found}", most.map(|most| format!(" and at most {most}")).unwrap_or_default())]
+    Method {
+        /// Beams, drawn lists, …
+        what: &'static str,
+        /// Asked for.
+        found: usize,
+        /// Most of them ([`crate::MAX_WIDTH`]), where there is a most.
+        most: Option<usize>,
     },
+    /// Items were to be drawn at a temperature that is not a positive number.
+    #[error("items are drawn at a temperature above 0, not at {0}")]
+    Temperature(f32),
+    /// Scores were to be moved by what is not a number, or is infinite.
+    #[error(
+        "scores can only be moved by finite numbers, not by a cold boost of {} and a popularity penalty of {}",
+        .0.cold_boost, .0.popularity_penalty
+    )]
+    Adjustment(Adjustment),
     /// A list grown item by item needs more of the window than may be reserved for it.
     #[error(
-        "a beam of length {length} needs {reserve} places of the window of {window}, and at most {most} may be \
+        "a list of {length} items grown item by item needs {reserve} places of the window of {window}, and at most {most} may be \
          reserved: ask for at most {} items, or for the method top-k", most + 1
     )]
     Reserve {

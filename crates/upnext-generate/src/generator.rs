@@ -5,20 +5,21 @@ use std::path::Path;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use upnext_data::{Catalog, ItemId};
-use upnext_model::{ModelConfig, Served, Vectors};
+use upnext_model::{Adjusting, ModelConfig, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
 use crate::score::{Answer, Engine, Place, network};
 use crate::similar::similar;
 use crate::{
-    Error, Exactness, ItemMap, Options, Request, RequestError, ScoredItem, Slate, Threads, beam, topk,
+    Error, Exactness, ItemMap, Options, Request, RequestError, ScoredItem, Slate, Threads, search, topk,
 };
 
 /// A frozen model, ready to answer. Open it once and share it between threads.
 pub struct Generator {
     served: Served,
     popularity: Popularity,
+    adjusting: Adjusting,
     pool: Option<ThreadPool>,
     options: Options,
 }
@@ -64,7 +65,8 @@ impl Generator {
             ),
         };
         let popularity = Popularity::new(&served.counts);
-        Ok(Self { served, popularity, pool, options })
+        let adjusting = Adjusting::new(&served.config, &served.counts);
+        Ok(Self { served, popularity, adjusting, pool, options })
     }
 
     /// The catalog of the model.
@@ -156,7 +158,7 @@ impl Generator {
 
     fn engine(&self) -> Engine<'_> {
         let Served { network, vectors, .. } = &self.served;
-        Engine { network, vectors, parallel: self.pool.is_some() }
+        Engine { network, vectors, adjusting: &self.adjusting, parallel: self.pool.is_some() }
     }
 
     fn in_chunks(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
@@ -188,7 +190,7 @@ impl Generator {
             put(&single, topk::answer);
         }
         for round in rounds(&growing, &self.served.config, self.options.bytes) {
-            put(round, beam::answer);
+            put(round, search::answer);
         }
         let slate = |(plan, answer): (Result<Plan, _>, Answer)| Ok(self.slate(&plan?, &answer?));
         plans.into_iter().zip(answers).map(slate).collect()

@@ -25,7 +25,6 @@
 //! `upnext-kernels`: no candle op runs while it generates.
 #![forbid(unsafe_code)]
 
-mod beam;
 mod eligible;
 mod error;
 mod fallback;
@@ -35,6 +34,7 @@ mod options;
 mod plan;
 mod request;
 mod score;
+mod search;
 mod similar;
 mod slate;
 mod topk;
@@ -45,3 +45,4 @@ pub use item_map::ItemMap;
 pub use options::{Options, Threads};
 pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
 pub use slate::{Exactness, ScoredItem, Slate};
+pub use upnext_model::Adjustment;

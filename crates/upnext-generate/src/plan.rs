@@ -1,11 +1,23 @@
 //! A request against one model: what the network reads, what may be shown, how far the list can grow.
 
 use upnext_data::{Catalog, ItemId, window};
-use upnext_model::{ModelConfig, Served};
+use upnext_model::{Adjustment, ModelConfig, Served};
 
 use crate::eligible::Eligible;
 use crate::request::Past;
+use crate::search::Draws;
 use crate::{Method, Request, RequestError};
+
+/// How a list is found, once it is known how long it can be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// All of it from one pass.
+    OnePass,
+    /// By `width` beams until `grown` items stand in it; the rest from one pass.
+    Beam { width: usize, grown: usize },
+    /// Joined from drawn lists.
+    Sample(Draws),
+}
 
 /// A resolved request. Every id in it is one of the catalog's.
 #[derive(Debug)]
@@ -13,10 +25,10 @@ pub(crate) struct Plan {
     /// The window of the history that the network reads; empty when no event is known.
     pub(crate) prompt: Vec<ItemId>,
     pub(crate) eligible: Eligible,
+    pub(crate) adjustment: Adjustment,
     /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
     pub(crate) places: usize,
-    /// Beams to keep; `None` for one pass.
-    pub(crate) width: Option<usize>,
+    pub(crate) way: Way,
     /// Items asked for.
     pub(crate) requested: usize,
     /// Events that are not read: their item is unknown, or nothing was ever learned of it.
@@ -34,13 +46,13 @@ impl Plan {
         let (catalog, window) = (&served.catalog, served.config.window);
         let length = request.length.unwrap_or(served.generation.length);
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
-        let width = match request.method {
-            Method::TopK => None,
-            Method::Beam { width } => Some(width),
+        let steps = match request.method {
+            Method::TopK => 0,
+            Method::Beam { .. } | Method::Sample { .. } => length.saturating_sub(1),
+            Method::Hybrid { autoregressive, .. } => autoregressive.min(length.saturating_sub(1)),
         };
-        let reserve = width.map_or(0, |_| length.saturating_sub(1));
-        if reserve > window / 2 {
-            return Err(RequestError::Reserve { length, reserve, most: window / 2, window });
+        if steps > window / 2 {
+            return Err(RequestError::Reserve { length, reserve: steps, most: window / 2, window });
         }
         let (history, unknown) = known(&request.past, catalog);
         let seen: &[ItemId] = if keep_seen { &[] } else { &history };
@@ -49,8 +61,9 @@ impl Plan {
         let is_read = |item: &ItemId| served.unread.binary_search(&item.0).is_err();
         let read: Vec<ItemId> = history.iter().copied().filter(is_read).collect();
         let skipped = unknown + history.len() - read.len();
-        let prompt = read[window::of(read.len(), window, reserve)].to_vec();
-        Ok(Self { prompt, eligible, places, width, requested: length, skipped, unknown_allowed })
+        let prompt = read[window::of(read.len(), window, steps)].to_vec();
+        let (way, adjustment) = (Way::new(request, places), request.adjustment);
+        Ok(Self { prompt, eligible, adjustment, places, way, requested: length, skipped, unknown_allowed })
     }
 
     /// False when the list is known without the network: nothing is known of the user, or nothing may be shown.
@@ -58,9 +71,9 @@ impl Plan {
         !self.prompt.is_empty() && self.places > 0
     }
 
-    /// True when the list grows item by item. A list of one item is the same by every method, from one pass.
+    /// True when the list grows item by item.
     pub(crate) fn grows(&self) -> bool {
-        self.width.is_some() && self.places > 1
+        self.way != Way::OnePass
     }
 
     /// About how many bytes a search holds at its widest: keys and values of the prompt and of every hypothesis and
@@ -69,12 +82,35 @@ impl Plan {
         const CANDIDATE: usize = 64;
         // Keys are stored in panels of 32 positions.
         let panels = |positions: usize| positions.div_ceil(32).saturating_mul(32);
-        let width = self.width.unwrap_or(0);
+        let (width, weighed) = match self.way {
+            Way::OnePass => (0, 0),
+            Way::Beam { width, .. } => (width, width),
+            Way::Sample(draws) => (draws.count, draws.top_k),
+        };
         let own = panels(self.places).saturating_mul(2 * width);
         let per_position = 2 * config.layers * config.width * size_of::<f32>();
         let cached = panels(self.prompt.len()).saturating_add(own).saturating_mul(per_position);
         let eligible = self.eligible.listed().saturating_mul(width * size_of::<u32>());
-        cached.saturating_add(eligible).saturating_add(width * width * CANDIDATE)
+        cached.saturating_add(eligible).saturating_add(width.saturating_mul(weighed).saturating_mul(CANDIDATE))
+    }
+}
+
+impl Way {
+    /// A list of one item is the same by every search, from one pass; so is one whose items all come from one.
+    fn new(request: &Request, places: usize) -> Self {
+        match request.method {
+            Method::Beam { width } if places > 1 => Self::Beam { width, grown: places },
+            Method::Hybrid { autoregressive, width } if places > 1 && autoregressive > 0 => {
+                Self::Beam { width, grown: autoregressive.min(places) }
+            }
+            Method::Sample { temperature, top_k, draws } => Self::Sample(Draws {
+                temperature: f64::from(temperature),
+                top_k,
+                count: draws,
+                seed: request.seed,
+            }),
+            Method::TopK | Method::Beam { .. } | Method::Hybrid { .. } => Self::OnePass,
+        }
     }
 }
 

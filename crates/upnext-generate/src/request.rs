@@ -4,10 +4,12 @@
 //! what depends on the model's window is checked then.
 
 use upnext_data::ItemId;
+use upnext_data::chance::name_key;
+use upnext_model::Adjustment;
 
 use crate::RequestError;
 
-/// Most beams of one request: a step weighs width² candidates, and a request must not exhaust a server's memory.
+/// Most beams, drawn lists or items to draw from of one request: a step weighs width² candidates, and a request must not exhaust a server's memory.
 pub const MAX_WIDTH: usize = 1024;
 
 /// Something the user watched, bought or played.
@@ -26,7 +28,7 @@ impl<'a> From<(&'a str, i64)> for Event<'a> {
 }
 
 /// How a list is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Method {
     /// The most probable next items, all from one pass.
@@ -35,6 +37,23 @@ pub enum Method {
     Beam {
         /// w: partial lists kept after each step, 1 to [`MAX_WIDTH`]. One is greedy search.
         width: usize,
+    },
+    /// The first items by beam, each after those before it; the rest from one pass after them.
+    Hybrid {
+        /// Items found by beam, at least 1.
+        autoregressive: usize,
+        /// w: as in a beam.
+        width: usize,
+    },
+    /// Lists drawn item by item, each in proportion to its probability, and joined to one by the sums of their reciprocal
+    /// ranks (Volodkevich et al. 2024, arXiv 2409.17730). The draws are [`RequestBuilder::seed`]'s.
+    Sample {
+        /// What log-probabilities are divided by before an item is drawn, above 0.
+        temperature: f32,
+        /// Most probable items of a step that are drawn from, 1 to [`MAX_WIDTH`].
+        top_k: usize,
+        /// Lists drawn, 1 to [`MAX_WIDTH`].
+        draws: usize,
     },
 }
 
@@ -48,7 +67,7 @@ pub(crate) enum Past {
 }
 
 /// A valid request for one list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub(crate) past: Past,
     pub(crate) length: Option<usize>,
@@ -57,6 +76,8 @@ pub struct Request {
     pub(crate) deny: Vec<String>,
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) at: Option<i64>,
+    pub(crate) adjustment: Adjustment,
+    pub(crate) seed: u64,
 }
 
 impl Request {
@@ -121,8 +142,18 @@ pub struct RequestBuilder {
 
 impl RequestBuilder {
     fn new(past: Past) -> Self {
-        let (length, method, keep_seen, deny) = (None, Method::TopK, None, Vec::new());
-        Self { request: Request { past, length, method, keep_seen, deny, allow: None, at: None } }
+        let request = Request {
+            past,
+            length: None,
+            method: Method::TopK,
+            keep_seen: None,
+            deny: Vec::new(),
+            allow: None,
+            at: None,
+            adjustment: Adjustment::default(),
+            seed: 0,
+        };
+        Self { request }
     }
 
     /// s: how many items the list should have.
@@ -162,19 +193,63 @@ impl RequestBuilder {
         self
     }
 
+    /// By how much new items are moved up and popular ones down. A list by popularity, for somebody of whom nothing is
+    /// known, is not moved.
+    ///
+    /// Scores are log-probabilities of the moved distribution.
+    pub fn adjust(mut self, by: Adjustment) -> Self {
+        self.request.adjustment = by;
+        self
+    }
+
+    /// Where the draws of [`Method::Sample`] come from; 0 unless told. The same request with the same seed gets the same
+    /// list.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.request.seed = seed;
+        self
+    }
+
+    /// A seed of this user's own, so that neighbours under one seed do not get the same draws.
+    pub fn seed_for(self, seed: u64, user: &str) -> Self {
+        self.seed(seed ^ name_key(user))
+    }
+
     /// The request, checked.
     ///
     /// # Errors
-    /// When the length is 0, or a beam's width is 0 or above [`MAX_WIDTH`].
+    /// When the length is 0, a number of the method lies outside its bounds, or an adjustment is not finite.
     pub fn build(self) -> Result<Request, RequestError> {
         if self.request.length == Some(0) {
             return Err(RequestError::NoLength);
         }
-        match self.request.method {
-            Method::Beam { width } if width == 0 || width > MAX_WIDTH => {
-                Err(RequestError::Width { width, most: MAX_WIDTH })
-            }
-            Method::TopK | Method::Beam { .. } => Ok(self.request),
+        if !self.request.adjustment.is_finite() {
+            return Err(RequestError::Adjustment(self.request.adjustment));
         }
+        match self.request.method {
+            Method::TopK => {}
+            Method::Beam { width } => within("beams", width)?,
+            Method::Hybrid { autoregressive, width } => {
+                within("beams", width)?;
+                if autoregressive == 0 {
+                    return Err(RequestError::Method { what: "items found by beam", found: 0, most: None });
+                }
+            }
+            Method::Sample { temperature, top_k, draws } => {
+                within("items to draw from", top_k)?;
+                within("drawn lists", draws)?;
+                if !(temperature > 0.0 && temperature.is_finite()) {
+                    return Err(RequestError::Temperature(temperature));
+                }
+            }
+        }
+        Ok(self.request)
     }
+}
+
+/// A number of a method must lie between 1 and [`MAX_WIDTH`].
+fn within(what: &'static str, found: usize) -> Result<(), RequestError> {
+    if (1..=MAX_WIDTH).contains(&found) {
+        return Ok(());
+    }
+    Err(RequestError::Method { what, found, most: Some(MAX_WIDTH) })
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use upnext_data::ItemId;
-use upnext_kernels::score::{Query, Ranked, rank};
-use upnext_model::{Cache, Network, Vectors};
+use upnext_kernels::score::{self, Offset, Query, Ranked, rank};
+use upnext_model::{Adjusting, Adjustment, Cache, Network, Vectors};
 
 use crate::RequestError;
 use crate::eligible::Eligible;
@@ -21,12 +21,26 @@ pub(crate) struct Place {
 /// One list, or why there is none.
 pub(crate) type Answer = Result<Vec<Place>, RequestError>;
 
-/// Asks for the `k` best eligible items after a state.
+/// Asks for the `k` best eligible items after a state, or for one that is given.
 pub(crate) struct Ask<'a> {
     /// r wide.
     pub(crate) state: &'a [f32],
     pub(crate) eligible: Cow<'a, Eligible>,
+    pub(crate) adjustment: Adjustment,
     pub(crate) k: usize,
+    /// The item, if it is known which one; `k` is 0 then.
+    pub(crate) given: Option<u32>,
+}
+
+impl Ask<'_> {
+    fn query<'q>(
+        &'q self,
+        offsets: &'q [Offset<'q>],
+        eligible: score::Eligible<'q>,
+        k: usize,
+    ) -> Query<'q> {
+        Query { vector: self.state, offsets, eligible, k }
+    }
 }
 
 /// The frozen model, and whether the threads of the current pool share its work. They never move a bit of it.
@@ -34,6 +48,7 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Engine<'a> {
     pub(crate) network: &'a Network,
     pub(crate) vectors: &'a Vectors<'static>,
+    pub(crate) adjusting: &'a Adjusting,
     pub(crate) parallel: bool,
 }
 
@@ -57,19 +72,31 @@ impl Engine<'_> {
         self.network.extend(tokens, prompts, own, self.vectors, self.parallel).map_err(network)
     }
 
-    /// For every ask its best items, ordered by score and then by id.
+    /// For every ask its best items, ordered by score and then by id, or the one that is given.
     pub(crate) fn rank(&self, asks: &[Ask<'_>]) -> Vec<Answer> {
-        let queries: Vec<Query<'_>> = asks
-            .iter()
-            .map(|ask| Query { vector: ask.state, eligible: ask.eligible.as_kernel(), k: ask.k })
-            .collect();
-        rank(&queries, &self.vectors.table(), self.parallel).iter().map(normalised).collect()
+        let offsets: Vec<Vec<Offset<'_>>> =
+            asks.iter().map(|ask| self.adjusting.offsets(ask.adjustment)).collect();
+        let asked = || asks.iter().zip(&offsets);
+        let best = asked().map(|(ask, offsets)| ask.query(offsets, ask.eligible.as_kernel(), ask.k));
+        let given = asked().filter(|(ask, _)| ask.given.is_some());
+        let given = given.map(|(ask, offsets)| {
+            ask.query(offsets, score::Eligible::Only(ask.given.as_slice()), 1)
+        });
+        let queries: Vec<Query<'_>> = best.chain(given).collect();
+        let ranked = rank(&queries, &self.vectors.table(), self.parallel);
+        let (best, given) = ranked.split_at(asks.len());
+        let mut given = given.iter();
+        let answer = |(ask, best): (&Ask<'_>, &Ranked)| {
+            let of = if ask.given.is_some() { given.next() } else { Some(best) };
+            of.map_or(Ok(Vec::new()), |of| normalised(of, best.log_sum_exp))
+        };
+        asks.iter().zip(best).map(answer).collect()
     }
 }
 
 /// Subtracts the log-sum-exp over all eligible items. A score that is not finite would order a list by accident.
-fn normalised(ranked: &Ranked) -> Answer {
-    let finite = ranked.log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
+fn normalised(ranked: &Ranked, log_sum_exp: f64) -> Answer {
+    let finite = log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
     if !finite {
         return Err(RequestError::NotFinite);
     }
@@ -77,7 +104,7 @@ fn normalised(ranked: &Ranked) -> Answer {
     Ok(places
         .map(|(&id, &score)| {
             // Rounding may leave a certain item a hair above 0.
-            Place { item: ItemId(id), log_prob: (f64::from(score) - ranked.log_sum_exp).min(0.0) }
+            Place { item: ItemId(id), log_prob: (f64::from(score) - log_sum_exp).min(0.0) }
         })
         .collect())
 }

@@ -15,7 +15,13 @@ pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
     let asks: Vec<Ask<'_>> = plans
         .iter()
         .zip(states_br.chunks_exact(engine.vectors.rank()))
-        .map(|(plan, state)| Ask { state, eligible: Cow::Borrowed(&plan.eligible), k: plan.places })
+        .map(|(plan, state)| Ask {
+            state,
+            eligible: Cow::Borrowed(&plan.eligible),
+            adjustment: plan.adjustment,
+            k: plan.places,
+            given: None,
+        })
         .collect();
     engine.rank(&asks)
 }

@@ -101,11 +101,22 @@ pub enum Eligible<'a> {
     Only(&'a [u32]),
 }
 
+/// A number for every item, and how much of it a query adds to the items' scores.
+#[derive(Clone, Copy, Debug)]
+pub struct Offset<'a> {
+    /// What the numbers are multiplied with.
+    pub weight: f32,
+    /// `(i)`.
+    pub of: &'a [f32],
+}
+
 /// A question to [`rank`].
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// `(r)`: what item vectors are multiplied with.
     pub vector: &'a [f32],
+    /// What is added to the products, one after the other.
+    pub offsets: &'a [Offset<'a>],
     /// Which items count.
     pub eligible: Eligible<'a>,
     /// How many items are asked for.
@@ -131,10 +142,12 @@ pub struct Ranked {
 /// by id, and adds nothing to the log-sum-exp. With `parallel`, rayon's threads share the blocks of items.
 ///
 /// # Panics
-/// When ranks disagree, or a list of items is not strictly ascending within the catalogue.
+/// When ranks disagree, an offset is not one number an item, or a list of items is not strictly ascending within the
+/// catalogue.
 pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ranked> {
     for query in queries {
         table.check(query.vector.len());
+        query.offsets.iter().for_each(|offset| assert_eq!(offset.of.len(), table.items(), "items of an offset"));
         let (Eligible::AllBut(list) | Eligible::Only(list)) = query.eligible;
         assert!(list.is_sorted_by(|a, b| a < b), "the items of a query are not ascending");
         assert!(list.last().is_none_or(|&last| (last as usize) < table.items()), "no item {:?}", list.last());
@@ -169,6 +182,15 @@ pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ran
         Ranked { ids, scores, log_sum_exp: sum.value(), eligible }
     };
     merged.into_iter().zip(queries).map(answer).collect()
+}
+
+/// Adds an offset to the scores `(i)` of one query, as [`rank`] does.
+///
+/// # Panics
+/// When there are not as many scores as numbers.
+pub fn add_offset(offset: Offset<'_>, scores: &mut [f32]) {
+    assert_eq!(offset.of.len(), scores.len(), "items of an offset");
+    block::add(Chosen::now(), offset.of, offset.weight, scores);
 }
 
 /// All scores: `out (b, i) = queries (b, r) · vᵀ`. With `parallel`, rayon's threads share the blocks of items.

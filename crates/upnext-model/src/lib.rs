@@ -10,6 +10,7 @@
 // Launching a kernel is unsafe, and one file does; without the feature nothing is.
 #![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
 
+pub mod adjust;
 pub mod cache;
 pub mod config;
 pub mod dropout;
@@ -25,6 +26,7 @@ pub mod padded;
 pub mod tower;
 pub mod vectors;
 
+pub use adjust::{Adjusting, Adjustment};
 pub use cache::Cache;
 pub use config::{Block, ModelConfig, Positions, TowerConfig};
 pub use dropout::Drop;

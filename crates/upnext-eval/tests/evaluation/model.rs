@@ -45,7 +45,7 @@ fn an_input_is_read_without_what_no_training_has_met() {
     let counts: Vec<u64> = (0..items as u64).map(|item| item % 3).collect();
     let unread: Vec<u32> = (0..items as u32).filter(|item| item % 3 == 0).collect();
     let plain = ModelScorer::new(&network, &vectors);
-    let scorer = plain.reading_without(&unread, &counts);
+    let scorer = plain.clone().reading_without(&unread, &counts);
     let scores = |scorer: &ModelScorer<'_>, input: &[u32]| {
         let input: Vec<ItemId> = input.iter().map(|&id| ItemId(id)).collect();
         let mut scores = vec![0.0; items];

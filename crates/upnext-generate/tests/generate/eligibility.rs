@@ -5,7 +5,14 @@ use upnext_generate::{Method, Request};
 
 use crate::support::{draw, generator, history, ids, key, one};
 
-const METHODS: [Method; 3] = [Method::TopK, Method::Beam { width: 1 }, Method::Beam { width: 5 }];
+const METHODS: [Method; 6] = [
+    Method::TopK,
+    Method::Beam { width: 1 },
+    Method::Beam { width: 5 },
+    Method::Hybrid { autoregressive: 2, width: 3 },
+    Method::Hybrid { autoregressive: 9, width: 2 },
+    Method::Sample { temperature: 1.5, top_k: 9, draws: 4 },
+];
 
 fn keys(items: &[u32]) -> Vec<String> {
     items.iter().map(|&item| key(item)).collect()
@@ -19,14 +26,14 @@ fn borrowed(keys: &[String]) -> Vec<&str> {
 fn no_list_ever_shows_a_seen_denied_forbidden_or_repeated_item() {
     let items = 40;
     let generator = generator(items);
-    for case in 0..150 {
+    for case in 0..300 {
         let past = history(case, draw(case, 1 << 40, 60), items);
         let denied: Vec<u32> =
             history(case + 1000, draw(case, 1 << 41, 12), items).iter().map(|item| item.0).collect();
         let allowed: Vec<u32> =
             history(case + 2000, draw(case, 1 << 42, 30), items).iter().map(|item| item.0).collect();
-        let (only, keep) = (case % 3 == 0, case % 4 == 0);
-        let mut builder = Request::from_items(&past).method(METHODS[case as usize % 3]).keep_seen(keep);
+        let (only, keep) = (case % 5 == 0, case % 7 == 0);
+        let mut builder = Request::from_items(&past).method(METHODS[case as usize % METHODS.len()]).keep_seen(keep);
         builder = builder.length(1 + draw(case, 1 << 43, 8)).deny(&borrowed(&keys(&denied)));
         if only {
             builder = builder.allow(&borrowed(&keys(&allowed)));

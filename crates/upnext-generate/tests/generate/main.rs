@@ -1,6 +1,8 @@
 //! The promises of the generator, on small models with random weights.
 
 #[cfg(test)]
+mod adjust;
+#[cfg(test)]
 mod batching;
 #[cfg(test)]
 mod eligibility;
@@ -8,6 +10,8 @@ mod eligibility;
 mod fallback;
 #[cfg(test)]
 mod folder;
+#[cfg(test)]
+mod methods;
 #[cfg(test)]
 mod search;
 #[cfg(test)]

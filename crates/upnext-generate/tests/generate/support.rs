@@ -73,14 +73,17 @@ pub(crate) fn history(case: u64, len: usize, items: usize) -> Vec<ItemId> {
     (0..len as u64).map(|part| ItemId(draw(case, part, items) as u32)).collect()
 }
 
-/// A request of either method with a random history of up to 3T events.
+/// A request of any method with a random history of up to 3T events.
 pub(crate) fn request(case: u64, items: usize) -> Request {
     let past = history(case, draw(case, 1 << 40, 3 * WINDOW + 1), items);
+    let width = 1 + draw(case, 1 << 43, 3);
     let method = match draw(case, 1 << 41, 4) {
         0 => Method::TopK,
-        width => Method::Beam { width },
+        1 => Method::Beam { width },
+        2 => Method::Hybrid { autoregressive: 1 + draw(case, 1 << 44, 4), width },
+        _ => Method::Sample { temperature: 0.7, top_k: 4 * width, draws: 1 + draw(case, 1 << 45, 5) },
     };
-    Request::from_items(&past).length(1 + draw(case, 1 << 42, 6)).method(method).build().unwrap()
+    Request::from_items(&past).length(1 + draw(case, 1 << 42, 6)).method(method).seed(case).build().unwrap()
 }
 
 pub(crate) fn one(generator: &Generator, request: &Request) -> Slate {

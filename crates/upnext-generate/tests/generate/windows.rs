@@ -70,7 +70,7 @@ fn lists_of_nothing_and_beams_of_none_or_too_many_are_refused() {
             .map(|request| request.method())
     };
     assert!(matches!(build(0, 1), Err(RequestError::NoLength)));
-    assert!(matches!(build(1, 0), Err(RequestError::Width { width: 0, .. })));
-    assert!(matches!(build(1, MAX_WIDTH + 1), Err(RequestError::Width { most: MAX_WIDTH, .. })));
+    assert!(matches!(build(1, 0), Err(RequestError::Method { found: 0, .. })));
+    assert!(matches!(build(1, MAX_WIDTH + 1), Err(RequestError::Method { most: Some(MAX_WIDTH), .. })));
     assert!(build(1, MAX_WIDTH).is_ok());
 }

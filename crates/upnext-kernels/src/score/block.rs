@@ -53,7 +53,7 @@ pub(super) fn search(
             let Eligible::Only(list) = queries[q].eligible else { continue };
             let some = within(list, &tile);
             if !some.is_empty() {
-                room.score_few(level, queries[q].vector, some, table, &tile);
+                room.score_few(level, &queries[q], some, table, &tile);
                 examine(level, &room.scores[..tile.len()], &queries[q], &tile, &mut state[q]);
             }
         }
@@ -102,8 +102,12 @@ impl Room {
         let vectors = Rows::new(&self.vectors, some.len(), table.rank());
         let out = RowsMut::strided(&mut self.scores, some.len(), tile.len(), TILE);
         table.multiply(level, vectors, tile.start, out, &mut self.packed);
-        for row in self.scores.chunks_exact_mut(TILE).take(some.len()) {
-            tidy(level, &mut row[..tile.len()]);
+        for (row, &q) in self.scores.chunks_exact_mut(TILE).zip(some) {
+            let row = &mut row[..tile.len()];
+            for offset in queries[q].offsets {
+                add(level, &offset.of[tile.clone()], offset.weight, row);
+            }
+            tidy(level, row);
         }
     }
 
@@ -111,7 +115,7 @@ impl Room {
     fn score_few(
         &mut self,
         level: Chosen,
-        vector: &[f32],
+        query: &Query<'_>,
         some: &[u32],
         table: &Table<'_>,
         tile: &Range<usize>,
@@ -128,7 +132,12 @@ impl Room {
             }
             let (mut scores, rows) = ([0f32; PANEL], Table::Rows { data: &self.vectors, rank });
             let out = RowsMut::new(&mut scores[..ids.len()], 1, ids.len());
-            rows.multiply(level, Rows::new(vector, 1, rank), 0, out, &mut self.packed);
+            rows.multiply(level, Rows::new(query.vector, 1, rank), 0, out, &mut self.packed);
+            for offset in query.offsets {
+                let mut of = [0f32; PANEL];
+                of.iter_mut().zip(ids).for_each(|(of, &id)| *of = offset.of[id as usize]);
+                add(level, &of, offset.weight, &mut scores);
+            }
             tidy(level, &mut scores);
             for (&id, score) in ids.iter().zip(scores) {
                 self.scores[id as usize - tile.start] = score;
@@ -189,6 +198,15 @@ fn is_eligible(eligible: &Eligible<'_>, id: u32) -> bool {
     match eligible {
         Eligible::AllBut(list) => list.binary_search(&id).is_err(),
         Eligible::Only(list) => list.binary_search(&id).is_ok(),
+    }
+}
+
+simd! {
+    /// Adds `weight` times a number to each score.
+    pub(super) fn add(of: &[f32], weight: f32, scores: &mut [f32]) {
+        for (score, of) in scores.iter_mut().zip(of) {
+            *score = of.mul_add(weight, *score);
+        }
     }
 }
 

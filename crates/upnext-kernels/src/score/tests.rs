@@ -54,7 +54,7 @@ fn rankings_are_a_sort_of_the_scores_with_ties_by_id() {
         let some: Vec<u32> = (0..count as u32).filter(|i| i % 3 == 1).collect();
         let few: Vec<u32> = (0..count as u32).filter(|i| i % 997 == 5).collect();
         for k in [0, 1, 10, 333, count + 5] {
-            let ask = |eligible| alone(Query { vector: &vector, eligible, k }, &table);
+            let ask = |eligible| alone(Query { vector: &vector, offsets: &[], eligible, k }, &table);
             check(&ask(Eligible::AllBut(&seen)), &sorted(&vector, &table, &|i| i % 7 != 3, k));
             check(&ask(Eligible::Only(&some)), &sorted(&vector, &table, &|i| i % 3 == 1, k));
             check(&ask(Eligible::Only(&few)), &sorted(&vector, &table, &|i| i % 997 == 5, k));
@@ -72,9 +72,11 @@ fn bits_do_not_depend_on_neighbours_threads_packing_or_how_eligibility_is_said()
     let only: Vec<u32> = (0..count as u32).filter(|i| i % 5 != 0).collect();
     let few: Vec<u32> = (0..count as u32).filter(|i| i % 700 == 0).collect();
     let all_but_few: Vec<u32> = (0..count as u32).filter(|i| i % 700 != 0).collect();
+    let (near, far) = (noise(6, count), noise(7, count));
+    let offsets = [Offset { weight: 0.3, of: &near }, Offset { weight: -1.7, of: &far }];
     let query = |q: usize| {
         let eligible = [Eligible::AllBut(&but), Eligible::Only(&few), Eligible::Only(&only)][q % 3];
-        Query { vector: &vectors[q * RANK..(q + 1) * RANK], eligible, k: 1 + q % 4 * 20 }
+        Query { vector: &vectors[q * RANK..(q + 1) * RANK], offsets: [&[], &offsets[..]][q % 2], eligible, k: 1 + q % 4 * 20 }
     };
     let queries: Vec<Query<'_>> = (0..64).map(query).collect();
     let single: Vec<Ranked> = queries.iter().map(|&q| alone(q, &rows)).collect();
@@ -88,6 +90,30 @@ fn bits_do_not_depend_on_neighbours_threads_packing_or_how_eligibility_is_said()
     }
     same(&alone(Query { eligible: Eligible::Only(&only), ..queries[0] }, &rows), &single[0]);
     same(&alone(Query { eligible: Eligible::AllBut(&all_but_few), ..queries[1] }, &rows), &single[1]);
+}
+
+#[test]
+fn offsets_are_added_to_the_products() {
+    let count = 20_000;
+    let (data, vector, near, far) = (items(count), noise(2, RANK), noise(6, count), noise(7, count));
+    let table = Table::Rows { data: &data, rank: RANK };
+    let offsets = [Offset { weight: 2.0, of: &near }, Offset { weight: -0.5, of: &far }];
+    let mut all = vec![0f32; count];
+    scores(Rows::new(&vector, 1, RANK), &table, &mut all, false);
+    let expected: Vec<f64> = (0..count).map(|i| f64::from(all[i] + 2.0 * near[i] - 0.5 * far[i])).collect();
+    offsets.iter().for_each(|&offset| add_offset(offset, &mut all));
+    close(&all, &expected, 1e-6);
+    let few: Vec<u32> = (0..count as u32).filter(|i| i % 997 == 5).collect();
+    for eligible in [Eligible::AllBut(&few), Eligible::Only(&few)] {
+        let k = 30;
+        let found = alone(Query { vector: &vector, offsets: &offsets, eligible, k }, &table);
+        let is_few = matches!(eligible, Eligible::Only(_));
+        let mut sorted: Vec<u32> = (0..count as u32).filter(|i| (i % 997 == 5) == is_few).collect();
+        sorted.sort_by(|&a, &b| all[b as usize].total_cmp(&all[a as usize]).then(a.cmp(&b)));
+        sorted.truncate(k);
+        assert_eq!(found.ids, sorted);
+        assert_eq!(found.scores, found.ids.iter().map(|&id| all[id as usize]).collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -118,7 +144,7 @@ fn items_without_a_finite_score_come_last_and_count_nothing() {
         data[bad] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][bad % 3];
     }
     let table = Table::Rows { data: &data, rank: 1 };
-    let ask = |eligible, k| alone(Query { vector: &[1.0], eligible, k }, &table);
+    let ask = |eligible, k| alone(Query { vector: &[1.0], offsets: &[], eligible, k }, &table);
     let best = ask(Eligible::AllBut(&[]), 1000);
     assert!(best.ids.iter().all(|i| i % 2 == 1) && best.scores.iter().all(|&s| s == 1.0));
     assert!((best.log_sum_exp - 1.0 - 1000f64.ln()).abs() < 1e-6);
@@ -134,7 +160,7 @@ fn items_without_a_finite_score_come_last_and_count_nothing() {
 #[test]
 fn an_empty_catalogue_answers_with_nothing() {
     let answer = alone(
-        Query { vector: &[1.0], eligible: Eligible::AllBut(&[]), k: 3 },
+        Query { vector: &[1.0], offsets: &[], eligible: Eligible::AllBut(&[]), k: 3 },
         &Table::Rows { data: &[], rank: 1 },
     );
     assert!(answer.ids.is_empty() && answer.eligible == 0);
@@ -145,7 +171,7 @@ fn an_empty_catalogue_answers_with_nothing() {
 #[should_panic(expected = "not ascending")]
 fn unsorted_lists_are_refused() {
     alone(
-        Query { vector: &[1.0], eligible: Eligible::Only(&[1, 0]), k: 1 },
+        Query { vector: &[1.0], offsets: &[], eligible: Eligible::Only(&[1, 0]), k: 1 },
         &Table::Rows { data: &[1.0, 2.0], rank: 1 },
     );
 }
