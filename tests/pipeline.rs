@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use upnext_data::{ItemId, Prepared, Protocol};
 
-use crate::support::{Place, rows, succeed};
+use crate::support::{Place, fail, rows, succeed};
 
 /// Keys of each user's history.
 fn histories(place: &Place) -> BTreeMap<String, Vec<String>> {
@@ -221,6 +221,60 @@ fn deny_and_allow_lists_are_obeyed() {
     fs::write(place.path("allow.txt"), format!("\u{feff}{favourite}")).unwrap();
     let allowed = generate(&["--allow", &place.text("allow.txt")]);
     assert!(!allowed.is_empty() && allowed.iter().all(|row| row.item == favourite && row.rank == 1));
+}
+
+#[test]
+fn lists_keep_the_rules_of_the_job() {
+    let place = Place::trained();
+    let (model, data, lists) = (place.text("run/model"), place.text("data"), place.path("lists.csv"));
+    let generate = ["generate", "--model", &model, "--data", &data, "--out", lists.to_str().unwrap()];
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let genres = data.catalog.column("genres").unwrap();
+    let genres_of = |key: &str| -> Vec<&str> {
+        genres.values.get(data.catalog.find(key).unwrap().index()).split('|').collect()
+    };
+    let first = genres_of(data.catalog.key(ItemId(0)))[0].to_owned();
+    let pinned = data.catalog.key(ItemId(3)).to_owned();
+    let per_user = |more: &[&str]| -> Vec<Vec<String>> {
+        succeed(generate.iter().chain(more));
+        let mut lists_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for row in rows(&lists) {
+            lists_of.entry(row.user).or_default().push(row.item);
+        }
+        lists_of.into_values().collect()
+    };
+    let of_first = |list: &[String]| list.iter().filter(|key| genres_of(key).contains(&first.as_str())).count();
+    let condition = format!("genres has '{first}'");
+    for method in ["top-k", "beam", "hybrid", "sample"] {
+        let method = ["--method", method, "--length", "5", "--width", "2", "--draws", "3"];
+        let only = per_user(&[&method[..], &["--where", &condition]].concat());
+        assert!(!only.is_empty() && only.iter().all(|list| of_first(list) == list.len()));
+        let share = format!("3:{condition}");
+        let pin = format!("2:{pinned}");
+        let ruled = per_user(&[&method[..], &["--at-least", &share, "--pin", &pin]].concat());
+        assert!(ruled.iter().all(|list| of_first(list) >= 3 && list[1] == pinned));
+        let capped = per_user(&[&method[..], &["--at-most", "1:genres"]].concat());
+        for list in &capped {
+            let all: Vec<&str> = list.iter().flat_map(|key| genres_of(key)).collect();
+            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{list:?}");
+        }
+    }
+    assert_ne!(per_user(&["--diversify", "0.9"]), per_user(&[]));
+    for (more, expected) in [
+        (["--where", "genre has X"], "no column \"genre\"; their columns are"),
+        (["--where", "genres has"], "a value was expected at character 11"),
+        (["--at-most", "1:genre"], "no such column; they have"),
+        (["--pin", "1:nobody"], "the model knows no item \"nobody\""),
+        (["--pin", "0:x"], "places count from 1"),
+        (["--at-least", "x"], "a number, a colon"),
+        (["--diversify", "1"], "from 0 to below 1"),
+    ] {
+        let error = fail(2, generate.iter().chain(&more));
+        assert!(error.contains(expected), "{error}");
+    }
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let error = fail(2, ["evaluate", "--model", &model, "--data", &data, "--diversify", "0.5"]);
+    assert!(error.contains("name a --method"), "{error}");
 }
 
 #[test]

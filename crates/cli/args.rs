@@ -45,6 +45,54 @@ impl AdjustArgs {
     }
 }
 
+/// What every list must be like.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RuleArgs {
+    /// Show only items that fulfil a condition on the model's item columns, such as 'available = true and (maturity <= 12 or
+    /// genres has Family)'; may be repeated.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) only: Vec<String>,
+    /// Put an item into a place of every list, counted from 1, such as 1:item-17; may be repeated.
+    #[arg(long, value_name = "PLACE:ITEM", value_parser = pin)]
+    pub(crate) pin: Vec<(usize, String)>,
+    /// At most N items of a list with one value of a column, such as 2:genres; may be repeated.
+    #[arg(long, value_name = "N:COLUMN", value_parser = counted)]
+    pub(crate) at_most: Vec<(usize, String)>,
+    /// At least N items of a list that fulfil a condition, such as '3:genres has Documentary'; may be repeated.
+    #[arg(long, value_name = "N:CONDITION", value_parser = counted)]
+    pub(crate) at_least: Vec<(usize, String)>,
+    /// Weigh likeness to the items before against probability, from 0 to below 1 (maximal marginal relevance), in what
+    /// --method top-k and hybrid take from one pass.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, value_parser = share)]
+    pub(crate) diversify: f32,
+}
+
+impl RuleArgs {
+    pub(crate) fn are_any(&self) -> bool {
+        let Self { only, pin, at_most, at_least, diversify } = self;
+        let none = only.is_empty() && pin.is_empty() && at_most.is_empty() && at_least.is_empty();
+        !none || *diversify > 0.0
+    }
+}
+
+fn counted(text: &str) -> Result<(usize, String), String> {
+    let (count, rest) = text.split_once(':').ok_or("a number, a colon and a name or condition are needed")?;
+    let count = count.trim().parse().map_err(|_| format!("{count:?} is no whole number"))?;
+    if rest.trim().is_empty() { Err("nothing stands behind the colon".to_owned()) } else { Ok((count, rest.to_owned())) }
+}
+
+fn pin(text: &str) -> Result<(usize, String), String> {
+    match counted(text)? {
+        (0, _) => Err("places count from 1".to_owned()),
+        (place, key) => Ok((place - 1, key)),
+    }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let number = finite(text)?;
+    if (0.0..1.0).contains(&number) { Ok(number) } else { Err("must lie from 0 to below 1".to_owned()) }
+}
+
 fn finite(text: &str) -> Result<f32, String> {
     let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     if number.is_finite() { Ok(number) } else { Err("must be finite".to_owned()) }
@@ -241,6 +289,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) keep_seen: bool,
     #[command(flatten)]
     pub(crate) methods: MethodArgs,
+    #[command(flatten)]
+    pub(crate) rules: RuleArgs,
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
@@ -340,6 +390,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) keep_seen: bool,
     #[command(flatten)]
     pub(crate) adjust: AdjustArgs,
+    #[command(flatten)]
+    pub(crate) rules: RuleArgs,
     /// File of item ids, one a line, that no list may hold.
     #[arg(long, value_name = "FILE")]
     pub(crate) deny: Option<PathBuf>,

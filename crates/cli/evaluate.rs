@@ -50,6 +50,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     if !args.method.is_empty() {
         return lists::run(args, served, &asked, features.as_ref());
     }
+    if args.rules.are_any() {
+        let what = "--where, --pin, --at-most, --at-least and --diversify are for lists; name a --method";
+        return Err(BadInput(what.to_owned()).into());
+    }
     let rivals = if args.no_baselines { Rivals::None } else { Rivals::With(features.as_ref()) };
     let report = measure(&served, args.adjust.adjustment(), &asked, rivals)?;
     if args.json {

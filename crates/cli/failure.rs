@@ -40,6 +40,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let encode = cause.downcast_ref::<upnext_encode::Error>();
     cause.is::<BadInput>()
         || cause.is::<upnext_generate::RequestError>()
+        || cause.is::<upnext_generate::ConditionError>()
         || cause.is::<upnext_kernels::level::LevelError>()
         || tables.is_some_and(|error| {
             use upnext_tables::Error;

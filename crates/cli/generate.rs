@@ -15,6 +15,7 @@ use upnext_tables::{Layout, RowSink};
 use crate::args::GenerateArgs;
 use crate::failure::{BadInput, PARTLY};
 use crate::prepare::reading;
+use crate::rules::Rules;
 use crate::{interrupt, open, say, shown};
 
 /// Users named in the summary of short or failed lists.
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         map: generator.item_map(&catalog),
         deny: known_keys(args.deny.as_deref(), generator.catalog())?.unwrap_or_default(),
         allow: known_keys(args.allow.as_deref(), generator.catalog())?,
+        rules: Rules::of(&args.rules, &generator)?,
         args,
     };
     let started = Instant::now();
@@ -124,6 +126,7 @@ struct Asking<'a> {
     map: ItemMap,
     deny: Vec<String>,
     allow: Option<Vec<String>>,
+    rules: Rules,
     args: &'a GenerateArgs,
 }
 
@@ -143,7 +146,7 @@ impl Asking<'_> {
             let allow: Vec<&str> = allow.iter().map(String::as_str).collect();
             builder = builder.allow(&allow);
         }
-        Ok(builder.build()?)
+        Ok(self.rules.add(builder).build()?)
     }
 }
 

@@ -17,6 +17,7 @@ mod inspect;
 mod interrupt;
 mod open;
 mod prepare;
+mod rules;
 mod say;
 mod shown;
 mod similar;

@@ -13,6 +13,7 @@ use upnext_generate::{Generator, Options, Request, Threads};
 use upnext_model::folder::Served;
 
 use crate::args::{EvaluateArgs, MethodName};
+use crate::rules::Rules;
 use crate::say;
 
 /// Lists that are made at once.
@@ -67,14 +68,15 @@ fn lists(
     let bar = if say::is_watched() { ProgressBar::new(questions.len() as u64) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left")?);
     bar.set_message(method.to_string());
+    let rules = Rules::of(&args.rules, generator)?;
     let request = |question: &upnext_data::Question| {
-        Request::from_items(question.input(asked.histories).items)
+        let builder = Request::from_items(question.input(asked.histories).items)
             .length(args.length as usize)
             .method(args.methods.of(method))
             .seed_for(args.methods.seed, asked.histories.user_key(question.user))
             .keep_seen(args.keep_seen)
-            .adjust(args.adjust.adjustment())
-            .build()
+            .adjust(args.adjust.adjustment());
+        rules.add(builder).build()
     };
     let requests: Vec<Request> = questions.iter().map(request).collect::<Result<_, _>>()?;
     let (started, mut lists) = (Instant::now(), Vec::with_capacity(requests.len()));

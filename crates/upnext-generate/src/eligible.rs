@@ -3,7 +3,7 @@
 use upnext_data::{Catalog, ItemId};
 use upnext_kernels::score;
 
-use crate::Request;
+use crate::{ItemSet, Request};
 
 /// The items that may be shown, as ascending distinct ids: those that may not, or those that may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,24 @@ impl Eligible {
         let seen = seen.iter().map(|item| item.0);
         let denied = request.deny.iter().filter_map(|key| catalog.find(key)).map(|item| item.0);
         let excluded = ascending(ineligible.iter().copied().chain(seen).chain(denied).collect());
-        let Some(allow) = &request.allow else { return (Self::AllBut(excluded), 0) };
-        let known: Vec<u32> = allow.iter().filter_map(|key| catalog.find(key)).map(|item| item.0).collect();
-        let unknown = allow.len() - known.len();
-        let allowed = ascending(known).into_iter().filter(|id| excluded.binary_search(id).is_err()).collect();
-        (Self::Only(allowed), unknown)
+        if request.allow.is_none() && request.only.is_empty() {
+            return (Self::AllBut(excluded), 0);
+        }
+        let (allow, unknown) = match &request.allow {
+            Some(keys) => {
+                let (set, unknown) = ItemSet::of_keys(catalog, keys.iter().map(String::as_str));
+                (Some(set), unknown)
+            }
+            None => (None, 0),
+        };
+        let mut sets: Vec<&ItemSet> = allow.iter().chain(&request.only).collect();
+        // The smallest set has the fewest items to look up in the others.
+        sets.sort_by_key(|set| set.len());
+        let (first, others) = (sets[0], &sets[1..]);
+        let is_allowed = |id: &u32| {
+            others.iter().all(|set| set.contains(ItemId(*id))) && excluded.binary_search(id).is_err()
+        };
+        (Self::Only(first.ids().iter().copied().filter(is_allowed).collect()), unknown)
     }
 
     /// How many of `items` items may be shown.
@@ -75,7 +88,7 @@ impl Eligible {
     }
 }
 
-fn ascending(mut ids: Vec<u32>) -> Vec<u32> {
+pub(crate) fn ascending(mut ids: Vec<u32>) -> Vec<u32> {
     // A stable sort: it is linear when long sorted runs are joined, as in `without`.
     ids.sort();
     ids.dedup();

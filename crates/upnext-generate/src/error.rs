@@ -76,6 +76,59 @@ pub enum RequestError {
         /// T: positions that the model sees.
         window: usize,
     },
+    /// An item cannot stand where it is pinned.
+    #[error("item {key:?} cannot be pinned to place {place} (places count from 0): {why}")]
+    Pin {
+        /// The place.
+        place: usize,
+        /// The item.
+        key: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The pinned items alone are more of one value than a cap lets in.
+    #[error("{found} pinned items have one value of {name}, and at most {most} may")]
+    PinsAndCap {
+        /// The attribute.
+        name: String,
+        /// Items of one value at most.
+        most: usize,
+        /// Pinned items of one value.
+        found: usize,
+    },
+    /// Minimum shares are together more than the list.
+    #[error("a list of {length} items cannot have the {needed} that its minimum shares ask for")]
+    Shares {
+        /// Items that the shares ask for.
+        needed: usize,
+        /// Items of the list.
+        length: usize,
+    },
+    /// Fewer items of a set may be shown than the list is to have.
+    #[error("a list is to have at least {least} items of a set of which only {has} may be shown")]
+    Share {
+        /// Items asked for.
+        least: usize,
+        /// Eligible or pinned items of the set.
+        has: usize,
+    },
+    /// Place by place, a list kept its rules and then found no item for a share.
+    #[error(
+        "the caps left no item for a minimum share, found out at place {place} (from 0): ask for a smaller share, or \
+         raise the cap"
+    )]
+    DeadEnd {
+        /// Where the list ended.
+        place: usize,
+    },
+    /// A set of items or an attribute is another model's.
+    #[error("a set of items or an attribute of this request was made by the generator of another model")]
+    Foreign,
+    /// Likeness was to be weighed by what is no share, or in a list that grows item by item.
+    #[error(
+        "likeness weighs from 0 to below 1, and in the part of a list that comes from one pass: not {0} in this method"
+    )]
+    Diversify(f32),
     /// An item was asked for that the model does not know.
     #[error("the model knows no item {0:?}")]
     Unknown(String),

@@ -3,7 +3,7 @@
 use upnext_data::ItemId;
 
 use crate::plan::Plan;
-use crate::score::Place;
+use crate::score::{Answer, Place};
 
 /// Items by popularity.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ impl Popularity {
         Self { weights, order, total }
     }
 
-    /// The most popular eligible items; a score is ln of the item's share of the eligible items' events.
-    pub(crate) fn answer(&self, plan: &Plan) -> Vec<Place> {
+    /// The most popular eligible items that the rules let stand; a score is ln of the item's share of the eligible items'
+    /// events.
+    pub(crate) fn answer(&self, plan: &Plan) -> Answer {
         use crate::eligible::Eligible::{AllBut, Only};
         let weigh =
             |ids: &[u32]| ids.iter().fold(0, |sum: u64, &id| sum.saturating_add(self.weights[id as usize]));
@@ -33,13 +34,25 @@ impl Popularity {
             AllBut(excluded) => self.total.saturating_sub(weigh(excluded)),
             Only(allowed) => weigh(allowed),
         };
-        let eligible = self.order.iter().copied().filter(|&id| plan.eligible.contains(id));
-        eligible
-            .take(plan.places)
-            .map(|id| {
-                let share = self.weights[id as usize] as f64 / total as f64;
-                Place { item: ItemId(id), log_prob: share.ln().min(0.0) }
-            })
-            .collect()
+        let place = |id: u32| {
+            let share = self.weights[id as usize] as f64 / total as f64;
+            Place { item: ItemId(id), log_prob: share.ln().min(0.0) }
+        };
+        let (mut places, mut items): (Vec<Place>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut order = self.order.iter().copied().filter(|id| plan.eligible.contains(*id));
+        while items.len() < plan.places {
+            let next = match plan.rules.pin(items.len()) {
+                Some(item) => Some(Place::pinned(item)),
+                None if plan.rules.bind() => {
+                    let may = |id: &u32| plan.eligible.contains(*id) && plan.rules.allows(&items, *id);
+                    self.order.iter().copied().find(may).map(place)
+                }
+                None => order.next().map(place),
+            };
+            let Some(next) = next else { break };
+            items.push(next.item.0);
+            places.push(next);
+        }
+        plan.end(places)
     }
 }

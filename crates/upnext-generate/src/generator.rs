@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::score::{Answer, Engine, Place, network};
 use crate::similar::similar;
 use crate::{
-    Error, Exactness, ItemMap, Options, Request, RequestError, ScoredItem, Slate, Threads, search, topk,
+    Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request, RequestError, ScoredItem, Slate, Threads, one_pass, search,
 };
 
 /// A frozen model, ready to answer. Open it once and share it between threads.
@@ -87,6 +87,31 @@ impl Generator {
         ItemMap::new(from, &self.served.catalog)
     }
 
+    /// The items that fulfil a condition on the catalogue's columns, to be the only ones of requests or a share of lists:
+    /// `available = true and (maturity <= 12 or genres has Family)`.
+    ///
+    /// Tests are `=`, `!=`, `<`, `<=`, `>`, `>=`, `has` (one of several values, separated by `|`, `;` or `,`) and
+    /// `in (…, …)`, joined by `and`, `or`, `not` and brackets; what is not a bare word stands in quotes. Two numbers compare
+    /// as numbers; an item whose text is none fulfils no order.
+    ///
+    /// # Errors
+    /// When the text is no condition, or speaks of a column that the catalogue lacks.
+    pub fn items_where(&self, condition: &str) -> Result<ItemSet, ConditionError> {
+        ItemSet::of_condition(&self.served.catalog, condition)
+    }
+
+    /// The items of some keys, and how many of the keys the catalogue lacks.
+    #[must_use]
+    pub fn items_of<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> (ItemSet, usize) {
+        ItemSet::of_keys(&self.served.catalog, keys)
+    }
+
+    /// A column of the catalogue as attributes, for caps; none if there is no such column.
+    #[must_use]
+    pub fn attribute(&self, column: &str) -> Option<Attribute> {
+        Attribute::read(&self.served.catalog, column)
+    }
+
     /// Answers requests, one result a request and in order; each has the bits it would have alone.
     ///
     /// Any number of requests may be given: they are worked on in chunks of bounded memory.
@@ -122,6 +147,7 @@ impl Generator {
             item,
             key: self.catalog().key(item).to_owned(),
             score: f64::from(cosine),
+            pinned: false,
         };
         Ok(found.map_err(network)?.into_iter().map(scored).collect())
     }
@@ -187,7 +213,7 @@ impl Generator {
         };
         let (single, growing) = (work(false), work(true));
         if !single.is_empty() {
-            put(&single, topk::answer);
+            put(&single, one_pass::answer);
         }
         for round in rounds(&growing, &self.served.config, self.options.bytes) {
             put(round, search::answer);
@@ -199,7 +225,7 @@ impl Generator {
     /// What can be answered before the network runs; an empty list where it will.
     fn without_network(&self, plan: &Result<Plan, RequestError>) -> Answer {
         match plan {
-            Ok(plan) if plan.prompt.is_empty() => Ok(self.popularity.answer(plan)),
+            Ok(plan) if plan.prompt.is_empty() => self.popularity.answer(plan),
             Ok(_) => Ok(Vec::new()),
             Err(error) => Err(error.clone()),
         }
@@ -210,6 +236,7 @@ impl Generator {
             item: place.item,
             key: self.served.catalog.key(place.item).to_owned(),
             score: place.log_prob,
+            pinned: plan.rules.is_pinned(place.item.0),
         };
         Slate {
             items: places.iter().map(scored).collect(),

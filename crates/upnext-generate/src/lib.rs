@@ -25,23 +25,28 @@
 //! `upnext-kernels`: no candle op runs while it generates.
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod eligible;
 mod error;
 mod fallback;
 mod generator;
 mod item_map;
+mod item_set;
+mod one_pass;
 mod options;
 mod plan;
 mod request;
+mod rules;
 mod score;
 mod search;
 mod similar;
 mod slate;
-mod topk;
 
+pub use attribute::Attribute;
 pub use error::{Error, RequestError, Result};
 pub use generator::Generator;
 pub use item_map::ItemMap;
+pub use item_set::{ConditionError, ItemSet};
 pub use options::{Options, Threads};
 pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
 pub use slate::{Exactness, ScoredItem, Slate};

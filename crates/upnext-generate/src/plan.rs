@@ -5,6 +5,8 @@ use upnext_model::{Adjustment, ModelConfig, Served};
 
 use crate::eligible::Eligible;
 use crate::request::Past;
+use crate::rules::Rules;
+use crate::score::{Answer, Place};
 use crate::search::Draws;
 use crate::{Method, Request, RequestError};
 
@@ -25,6 +27,9 @@ pub(crate) struct Plan {
     /// The window of the history that the network reads; empty when no event is known.
     pub(crate) prompt: Vec<ItemId>,
     pub(crate) eligible: Eligible,
+    pub(crate) rules: Rules,
+    /// Weight of likeness against probability where a list comes from one pass.
+    pub(crate) diversify: f32,
     pub(crate) adjustment: Adjustment,
     /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
     pub(crate) places: usize,
@@ -56,19 +61,35 @@ impl Plan {
         }
         let (history, unknown) = known(&request.past, catalog);
         let seen: &[ItemId] = if keep_seen { &[] } else { &history };
-        let (eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
-        let places = length.min(eligible.count(catalog.len()));
+        if request.only.iter().any(|set| set.of_items() != catalog.len()) {
+            return Err(RequestError::Foreign);
+        }
+        let (mut eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
+        let rules = Rules::resolve(&request.rules, length, &mut eligible, |id| permits(request, id, catalog), catalog)?;
+        let places = rules.places();
         let is_read = |item: &ItemId| served.unread.binary_search(&item.0).is_err();
         let read: Vec<ItemId> = history.iter().copied().filter(is_read).collect();
         let skipped = unknown + history.len() - read.len();
         let prompt = read[window::of(read.len(), window, steps)].to_vec();
         let (way, adjustment) = (Way::new(request, places), request.adjustment);
-        Ok(Self { prompt, eligible, adjustment, places, way, requested: length, skipped, unknown_allowed })
+        let diversify = request.diversify;
+        let requested = length;
+        Ok(Self { prompt, eligible, rules, adjustment, diversify, places, way, requested, skipped, unknown_allowed })
     }
 
     /// False when the list is known without the network: nothing is known of the user, or nothing may be shown.
     pub(crate) fn asks_network(&self) -> bool {
         !self.prompt.is_empty() && self.places > 0
+    }
+
+    /// A list at its end: pinned items that no place was found for stand behind it; without its shares it is refused.
+    pub(crate) fn end(&self, mut places: Vec<Place>) -> Answer {
+        places.extend(self.rules.pins_from(places.len()).map(Place::pinned));
+        let items: Vec<u32> = places.iter().map(|place| place.item.0).collect();
+        match self.rules.are_kept(&items) {
+            true => Ok(places),
+            false => Err(RequestError::DeadEnd { place: items.len() }),
+        }
     }
 
     /// True when the list grows item by item.
@@ -112,6 +133,15 @@ impl Way {
             Method::TopK | Method::Beam { .. } | Method::Hybrid { .. } => Self::OnePass,
         }
     }
+}
+
+/// Whether a request lets an item be shown, seen or not.
+fn permits(request: &Request, id: u32, catalog: &Catalog) -> bool {
+    let key = catalog.key(ItemId(id));
+    let among = |keys: &[String]| keys.iter().any(|other| other == key);
+    !among(&request.deny)
+        && request.allow.as_ref().is_none_or(|keys| among(keys))
+        && request.only.iter().all(|set| set.contains(ItemId(id)))
 }
 
 /// The known items of a history, oldest first, and the number of events left out.

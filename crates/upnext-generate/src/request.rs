@@ -7,7 +7,8 @@ use upnext_data::ItemId;
 use upnext_data::chance::name_key;
 use upnext_model::Adjustment;
 
-use crate::RequestError;
+use crate::rules::Asked;
+use crate::{Attribute, ItemSet, RequestError};
 
 /// Most beams, drawn lists or items to draw from of one request: a step weighs width² candidates, and a request must not exhaust a server's memory.
 pub const MAX_WIDTH: usize = 1024;
@@ -75,6 +76,9 @@ pub struct Request {
     pub(crate) keep_seen: Option<bool>,
     pub(crate) deny: Vec<String>,
     pub(crate) allow: Option<Vec<String>>,
+    pub(crate) only: Vec<ItemSet>,
+    pub(crate) rules: Asked,
+    pub(crate) diversify: f32,
     pub(crate) at: Option<i64>,
     pub(crate) adjustment: Adjustment,
     pub(crate) seed: u64,
@@ -149,6 +153,9 @@ impl RequestBuilder {
             keep_seen: None,
             deny: Vec::new(),
             allow: None,
+            only: Vec::new(),
+            rules: Asked::default(),
+            diversify: 0.0,
             at: None,
             adjustment: Adjustment::default(),
             seed: 0,
@@ -187,6 +194,39 @@ impl RequestBuilder {
         self
     }
 
+    /// Items outside the set may not be shown: what is available, what a household may see. Several sets are all obeyed.
+    pub fn only(mut self, set: &ItemSet) -> Self {
+        self.request.only.push(set.clone());
+        self
+    }
+
+    /// This item stands in this place, counted from 0, seen or not; the model reads it as what was watched before the next
+    /// place, and gives it no score. In a list that is short, pinned items stand at the end.
+    pub fn pin(mut self, place: usize, key: &str) -> Self {
+        self.request.rules.pins.push((place, key.to_owned()));
+        self
+    }
+
+    /// At most `most` items of the list have the same value of an attribute.
+    pub fn at_most(mut self, most: usize, attribute: &Attribute) -> Self {
+        self.request.rules.caps.push((most, attribute.clone()));
+        self
+    }
+
+    /// At least `least` items of the list are in a set. Several such shares may ask for no more items than the list has.
+    pub fn at_least(mut self, least: usize, set: &ItemSet) -> Self {
+        self.request.rules.shares.push((least, set.clone()));
+        self
+    }
+
+    /// Maximal marginal relevance (Carbonell and Goldstein 1998): each place goes to the item with the largest
+    /// `(1 - weight) · ln p - weight · max cos`, the cosine taken with the items before it, among the most probable ones
+    /// (fifty, or five for each place). For [`Method::TopK`], and for what [`Method::Hybrid`] takes from one pass.
+    pub fn diversify(mut self, weight: f32) -> Self {
+        self.request.diversify = weight;
+        self
+    }
+
     /// When the list will be shown, in Unix seconds, for models that use the time of the request.
     pub fn at(mut self, at: i64) -> Self {
         self.request.at = Some(at);
@@ -217,13 +257,19 @@ impl RequestBuilder {
     /// The request, checked.
     ///
     /// # Errors
-    /// When the length is 0, a number of the method lies outside its bounds, or an adjustment is not finite.
+    /// When the length is 0, a number of the method lies outside its bounds, or an adjustment is not finite. What depends on
+    /// the model, its catalogue and window, is checked when the request is answered.
     pub fn build(self) -> Result<Request, RequestError> {
         if self.request.length == Some(0) {
             return Err(RequestError::NoLength);
         }
         if !self.request.adjustment.is_finite() {
             return Err(RequestError::Adjustment(self.request.adjustment));
+        }
+        let is_once = matches!(self.request.method, Method::TopK | Method::Hybrid { .. });
+        let weight = self.request.diversify;
+        if !(0.0..1.0).contains(&weight) || (weight > 0.0 && !is_once) {
+            return Err(RequestError::Diversify(weight));
         }
         match self.request.method {
             Method::TopK => {}

@@ -18,6 +18,35 @@ pub(crate) struct Place {
     pub(crate) log_prob: f64,
 }
 
+impl Place {
+    /// A place that the request has filled: it has no score.
+    pub(crate) fn pinned(item: u32) -> Self {
+        Self { item: ItemId(item), log_prob: 0.0 }
+    }
+}
+
+/// What an ask is answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    ids: Vec<u32>,
+    scores: Vec<f32>,
+    /// Over all eligible items; negative infinity where there are none.
+    pub(crate) log_sum_exp: f64,
+}
+
+impl Scored {
+    /// The items, ordered by score and then by id, with log-probabilities under a log-sum-exp.
+    pub(crate) fn places(&self, log_sum_exp: f64) -> Vec<Place> {
+        let scored = self.ids.iter().zip(&self.scores);
+        // Rounding may leave a certain item a hair above 0.
+        let place = |(&id, &score): (&u32, &f32)| Place {
+            item: ItemId(id),
+            log_prob: (f64::from(score) - log_sum_exp).min(0.0),
+        };
+        scored.map(place).collect()
+    }
+}
+
 /// One list, or why there is none.
 pub(crate) type Answer = Result<Vec<Place>, RequestError>;
 
@@ -73,7 +102,7 @@ impl Engine<'_> {
     }
 
     /// For every ask its best items, ordered by score and then by id, or the one that is given.
-    pub(crate) fn rank(&self, asks: &[Ask<'_>]) -> Vec<Answer> {
+    pub(crate) fn rank(&self, asks: &[Ask<'_>]) -> Vec<Result<Scored, RequestError>> {
         let offsets: Vec<Vec<Offset<'_>>> =
             asks.iter().map(|ask| self.adjusting.offsets(ask.adjustment)).collect();
         let asked = || asks.iter().zip(&offsets);
@@ -88,25 +117,20 @@ impl Engine<'_> {
         let mut given = given.iter();
         let answer = |(ask, best): (&Ask<'_>, &Ranked)| {
             let of = if ask.given.is_some() { given.next() } else { Some(best) };
-            of.map_or(Ok(Vec::new()), |of| normalised(of, best.log_sum_exp))
+            finite(of.unwrap_or(best), best)
         };
         asks.iter().zip(best).map(answer).collect()
     }
 }
 
-/// Subtracts the log-sum-exp over all eligible items. A score that is not finite would order a list by accident.
-fn normalised(ranked: &Ranked, log_sum_exp: f64) -> Answer {
-    let finite = log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
-    if !finite {
+/// A score that is not finite would order a list by accident.
+fn finite(ranked: &Ranked, all: &Ranked) -> Result<Scored, RequestError> {
+    let is_finite = all.log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
+    if all.eligible > 0 && !is_finite {
         return Err(RequestError::NotFinite);
     }
-    let places = ranked.ids.iter().zip(&ranked.scores);
-    Ok(places
-        .map(|(&id, &score)| {
-            // Rounding may leave a certain item a hair above 0.
-            Place { item: ItemId(id), log_prob: (f64::from(score) - log_sum_exp).min(0.0) }
-        })
-        .collect())
+    let (ids, scores) = (ranked.ids.clone(), ranked.scores.clone());
+    Ok(Scored { ids, scores, log_sum_exp: all.log_sum_exp })
 }
 
 pub(crate) fn network(source: upnext_model::Error) -> RequestError {

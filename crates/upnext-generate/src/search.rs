@@ -4,10 +4,11 @@
 //! and attends to the prompt's before them. All hypotheses of all requests decode in one call a step; what a request
 //! gets does not depend on the others, because the kernels work row by row.
 //!
-//! The items eligible at a step are those of the request without those already in the hypothesis. As many are left
-//! in one hypothesis as in any other, so all of them end at the same length, [`Plan::places`], and sums of
-//! log-probabilities are compared between lists of one length only. Which items a hypothesis is continued by is its
-//! [`Rule`]'s to say.
+//! The items eligible at a step are those of the request without those already in the hypothesis, and as its rules have
+//! it. Without rules as many are left in one hypothesis as in any other, so all of them end at the same length,
+//! [`Plan::places`], and sums of log-probabilities are compared between lists of one length only; with them, a list that
+//! nothing can be added to gives way to those that go on. Which items a hypothesis is continued by is its [`Rule`]'s to
+//! say.
 
 mod beam;
 mod sample;
@@ -21,8 +22,9 @@ use upnext_data::ItemId;
 use upnext_model::Cache;
 
 use crate::RequestError;
+use crate::one_pass::{Start, complete};
 use crate::plan::{Plan, Way};
-use crate::score::{Answer, Ask, Engine, Place};
+use crate::score::{Answer, Ask, Engine, Place, Scored};
 
 /// A list in the making.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +38,8 @@ struct Hypothesis {
 /// How a search goes on.
 #[derive(Clone, Copy)]
 enum Rule<'p> {
-    /// The best `width` lists of each step, until they have `grown` items; what the best of them then lacks is taken
-    /// from one pass.
-    Beam { width: usize, grown: usize },
+    /// The best `width` lists of each step.
+    Beam { width: usize },
     /// Lists drawn one beside the other.
     Sample(Draws),
     /// This list and no other: what are its log-probabilities?
@@ -51,7 +52,16 @@ struct Search<'p> {
     slot: usize,
     plan: &'p Plan,
     rule: Rule<'p>,
+    /// Items that its lists are to have.
+    places: usize,
+    /// All of one length.
     hypotheses: Vec<Hypothesis>,
+    /// Drawn lists that nothing could be added to.
+    ended: Vec<Hypothesis>,
+    /// Whether the first item was drawn, once for each list.
+    has_fanned_out: bool,
+    /// Whether the state after the last item is asked for.
+    wants_state: bool,
 }
 
 /// Prompts that have been read.
@@ -62,8 +72,13 @@ struct Prompts {
     caches: Vec<Cache>,
 }
 
-/// The finished lists of a search, best first, or why there are none.
-type Finished = Result<Vec<Hypothesis>, RequestError>;
+/// A search at its end.
+struct Found {
+    /// Best first.
+    lists: Vec<Hypothesis>,
+    /// `(r)` the state after the best list, where it was wanted.
+    state: Vec<f32>,
+}
 
 /// Answers plans that grow and have a prompt and at least one place, together.
 pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
@@ -73,46 +88,56 @@ pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
         Ok(states_br) => Prompts { states_br, caches },
         Err(error) => return vec![Err(error); plans.len()],
     };
-    let rule = |plan: &Plan| match plan.way {
-        Way::OnePass => Rule::Beam { width: 1, grown: 0 },
-        Way::Beam { width, grown } => Rule::Beam { width, grown },
-        Way::Sample(draws) => Rule::Sample(draws),
+    let first = |slot: usize| match plans[slot].way {
+        Way::OnePass => Search::new(slot, plans[slot], Rule::Beam { width: 1 }, 0),
+        Way::Beam { width, grown } => Search::new(slot, plans[slot], Rule::Beam { width }, grown),
+        Way::Sample(draws) => Search::new(slot, plans[slot], Rule::Sample(draws), plans[slot].places),
     };
-    let searches = plans.iter().enumerate().map(|(slot, &plan)| Search::new(slot, plan, rule(plan)));
-    let found = run(searches.collect(), &prompts, engine);
-    // Drawn lists are joined to one, whose own log-probabilities are then read.
-    let joined: Vec<Option<Vec<u32>>> = plans
-        .iter()
-        .zip(&found)
-        .map(|(plan, found)| match (plan.way, found) {
-            (Way::Sample(_), Ok(lists)) => Some(sample::join(lists, plan.places)),
-            _ => None,
-        })
-        .collect();
-    let again: Vec<Search<'_>> = joined
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, joined)| {
-            Some(Search::new(slot, plans[slot], Rule::Given(joined.as_deref()?)))
-        })
-        .collect();
-    let slots: Vec<usize> = again.iter().map(|search| search.slot).collect();
-    let mut answers: Vec<Answer> = found.into_iter().map(|found| found.map(best)).collect();
-    for (slot, found) in slots.into_iter().zip(run(again, &prompts, engine)) {
-        answers[slot] = found.map(best);
+    let found = run((0..plans.len()).map(first).collect(), &prompts, engine);
+    // What a beam has begun is completed from one pass; drawn lists are joined to one, whose own log-probabilities are read.
+    let mut joined: Vec<Option<Vec<u32>>> = vec![None; plans.len()];
+    let mut begun: Vec<(usize, Start<'_>)> = Vec::new();
+    let mut answers: Vec<Answer> = vec![Ok(Vec::new()); plans.len()];
+    for (slot, (plan, found)) in plans.iter().zip(&found).enumerate() {
+        match (found, plan.way) {
+            (Err(error), _) => answers[slot] = Err(error.clone()),
+            (Ok(found), Way::Sample(_)) => joined[slot] = Some(sample::join(&found.lists, plan)),
+            (Ok(found), _) if !found.state.is_empty() => {
+                begun.push((slot, Start { plan, state: &found.state, begun: best(&found.lists) }));
+            }
+            (Ok(found), _) => answers[slot] = Ok(best(&found.lists)),
+        }
+    }
+    let again: Vec<usize> = (0..plans.len()).filter(|&slot| joined[slot].is_some()).collect();
+    let searches = again.iter().map(|&slot| {
+        let list = joined[slot].as_deref().unwrap_or_default();
+        Search::new(slot, plans[slot], Rule::Given(list), list.len())
+    });
+    for (&slot, found) in again.iter().zip(run(searches.collect(), &prompts, engine)) {
+        answers[slot] = found.map(|found| best(&found.lists));
+    }
+    let end = |(answer, plan): (Answer, &&Plan)| answer.and_then(|places| plan.end(places));
+    answers = answers.into_iter().zip(plans).map(end).collect();
+    let (slots, starts): (Vec<usize>, Vec<Start<'_>>) = begun.into_iter().unzip();
+    for (slot, answer) in slots.into_iter().zip(complete(starts, engine)) {
+        answers[slot] = answer;
     }
     answers
 }
 
 /// The places of the first list.
-fn best(lists: Vec<Hypothesis>) -> Vec<Place> {
-    let Some(best) = lists.into_iter().next() else { return Vec::new() };
-    let places = best.items.into_iter().zip(best.log_probs);
-    places.map(|(id, log_prob)| Place { item: ItemId(id), log_prob }).collect()
+fn best(lists: &[Hypothesis]) -> Vec<Place> {
+    let Some(best) = lists.first() else { return Vec::new() };
+    let places = best.items.iter().zip(&best.log_probs);
+    places.map(|(&id, &log_prob)| Place { item: ItemId(id), log_prob }).collect()
 }
 
 /// Grows searches to their ends, one answer a search, in their order.
-fn run(searches: Vec<Search<'_>>, prompts: &Prompts, engine: Engine<'_>) -> Vec<Finished> {
+fn run(
+    searches: Vec<Search<'_>>,
+    prompts: &Prompts,
+    engine: Engine<'_>,
+) -> Vec<Result<Found, RequestError>> {
     let rank = engine.vectors.rank();
     let mut states_wr: Vec<f32> = searches
         .iter()
@@ -121,7 +146,7 @@ fn run(searches: Vec<Search<'_>>, prompts: &Prompts, engine: Engine<'_>) -> Vec<
         .collect();
     let mut own: Vec<Cache> = searches.iter().map(|_| Cache::new(engine.network.config())).collect();
     let mut searches = searches;
-    let mut answers: Vec<(usize, Finished)> = Vec::with_capacity(searches.len());
+    let mut answers: Vec<(usize, Result<Found, RequestError>)> = Vec::with_capacity(searches.len());
     while !searches.is_empty() {
         (searches, own) = step(searches, own, &states_wr, engine, &mut answers);
         if searches.is_empty() {
@@ -141,27 +166,41 @@ fn run(searches: Vec<Search<'_>>, prompts: &Prompts, engine: Engine<'_>) -> Vec<
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// Grows every search by one item, or by all that it lacks. Finished and failed ones move to `answers`; the others come
-/// back with the keys and values of their hypotheses' parents.
+/// Grows every search by one item. Finished and failed ones move to `answers`; the others come back with the keys
+/// and values of their hypotheses' parents.
 fn step<'p>(
     searches: Vec<Search<'p>>,
     own: Vec<Cache>,
     states_wr: &[f32],
     engine: Engine<'_>,
-    answers: &mut Vec<(usize, Finished)>,
+    answers: &mut Vec<(usize, Result<Found, RequestError>)>,
 ) -> (Vec<Search<'p>>, Vec<Cache>) {
     let mut states = states_wr.chunks_exact(engine.vectors.rank());
-    let asks: Vec<Ask<'_>> = searches.iter().flat_map(|search| search.asks(&mut states)).collect();
+    let (mut asks, mut asked, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for search in &searches {
+        let own: Vec<&[f32]> = states.by_ref().take(search.hypotheses.len()).collect();
+        let some = search.asks(&own);
+        asked.push(some.len());
+        asks.extend(some);
+        last.push(own.first().copied().unwrap_or_default());
+    }
     let mut ranked = engine.rank(&asks).into_iter();
+    drop(asks);
     let mut own = own.into_iter();
     let (mut open, mut kept) = (Vec::with_capacity(searches.len()), Vec::with_capacity(own.len()));
-    for mut search in searches {
+    for ((mut search, asked), state) in searches.into_iter().zip(asked).zip(last) {
         // All of a search's lists are taken before one of them may fail it, so that its neighbours keep theirs.
-        let lists: Vec<Answer> = ranked.by_ref().take(search.hypotheses.len()).collect();
+        let lists: Vec<Result<Scored, RequestError>> = ranked.by_ref().take(asked).collect();
         let caches: Vec<Cache> = own.by_ref().take(search.hypotheses.len()).collect();
-        match lists.into_iter().collect::<Result<Vec<_>, _>>().map(|lists| search.grow(&lists)) {
+        if search.is_full() {
+            answers.push((search.slot, Ok(search.found(state))));
+            continue;
+        }
+        let own_sums = |scored: Scored| scored.places(scored.log_sum_exp);
+        let lists: Result<Vec<_>, _> = lists.into_iter().map(|list| list.map(own_sums)).collect();
+        match lists.map(|lists| search.grow(&lists)) {
             Err(error) => answers.push((search.slot, Err(error))),
-            Ok(_) if search.is_done() => answers.push((search.slot, Ok(search.hypotheses))),
+            Ok(_) if search.is_done() => answers.push((search.slot, Ok(search.found(&[])))),
             Ok(parents) => {
                 kept.extend(gather(caches, &parents));
                 open.push(search);
@@ -182,8 +221,10 @@ impl Hypothesis {
 }
 
 impl<'p> Search<'p> {
-    fn new(slot: usize, plan: &'p Plan, rule: Rule<'p>) -> Self {
-        Self { slot, plan, rule, hypotheses: vec![Hypothesis::default()] }
+    fn new(slot: usize, plan: &'p Plan, rule: Rule<'p>, places: usize) -> Self {
+        let wants_state = matches!(rule, Rule::Beam { .. }) && places < plan.places;
+        let (hypotheses, ended) = (vec![Hypothesis::default()], Vec::new());
+        Self { slot, plan, rule, places, hypotheses, ended, has_fanned_out: false, wants_state }
     }
 
     /// Items that the hypotheses have; as many in each.
@@ -191,18 +232,26 @@ impl<'p> Search<'p> {
         self.hypotheses.first().map_or(0, |hypothesis| hypothesis.items.len())
     }
 
-    /// What each hypothesis asks.
-    fn asks<'s>(&self, states: &mut impl Iterator<Item = &'s [f32]>) -> Vec<Ask<'s>> {
+    /// Whether only the state after the last item is missing.
+    fn is_full(&self) -> bool {
+        self.wants_state && self.length() >= self.places
+    }
+
+    /// What each hypothesis asks; nothing where the next item is known.
+    fn asks<'s>(&self, states: &[&'s [f32]]) -> Vec<Ask<'s>> {
+        let length = self.length();
+        if self.is_full() || self.plan.rules.pin(length).is_some() {
+            return Vec::new();
+        }
         let (k, given) = match self.rule {
             // Its own `width` best are enough: no worse one can be among the best of all.
-            Rule::Beam { width, grown } if self.length() < grown => (width, None),
-            Rule::Beam { .. } => (self.plan.places - self.length(), None),
+            Rule::Beam { width } => (width, None),
             Rule::Sample(draws) => (draws.top_k, None),
-            Rule::Given(items) => (0, items.get(self.length()).copied()),
+            Rule::Given(items) => (0, items.get(length).copied()),
         };
-        let ask = |(hypothesis, state): (&Hypothesis, &'s [f32])| Ask {
+        let ask = |(hypothesis, &state): (&Hypothesis, &&'s [f32])| Ask {
             state,
-            eligible: Cow::Owned(self.plan.eligible.without(&hypothesis.items)),
+            eligible: Cow::Owned(self.plan.rules.eligible(&self.plan.eligible, &hypothesis.items)),
             adjustment: self.plan.adjustment,
             k,
             given,
@@ -210,29 +259,58 @@ impl<'p> Search<'p> {
         self.hypotheses.iter().zip(states).map(ask).collect()
     }
 
-    /// Replaces the hypotheses by their continuations, best first; returns these' parents.
+    /// Replaces the hypotheses by their continuations, best first; returns these' parents. Without any continuation the
+    /// hypotheses stay as they are, and the search is over.
     fn grow(&mut self, lists: &[Vec<Place>]) -> Vec<usize> {
-        let (children, parents) = match self.rule {
-            Rule::Beam { width, grown } if self.length() < grown => {
-                // Before the rest is taken from one pass, the best list alone goes on.
-                let last = self.length() + 1 == grown && grown < self.plan.places;
-                beam::best(&self.hypotheses, lists, if last { 1 } else { width })
+        let length = self.length();
+        let (children, parents) = match (self.plan.rules.pin(length), self.rule) {
+            (Some(item), _) => {
+                let place = Place::pinned(item);
+                let longer = self.hypotheses.iter().map(|hypothesis| hypothesis.then(&place)).collect();
+                (longer, (0..self.hypotheses.len()).collect())
             }
-            Rule::Sample(draws) => sample::draw(&self.hypotheses, lists, draws),
-            Rule::Beam { .. } | Rule::Given(_) => {
-                let all = |(hypothesis, places): (&Hypothesis, &Vec<Place>)| {
-                    places.iter().fold(hypothesis.clone(), |longer, place| longer.then(place))
+            (None, Rule::Beam { width }) => {
+                // What is completed from one pass is the best list alone.
+                let is_last = self.wants_state && length + 1 == self.places;
+                beam::best(&self.hypotheses, lists, if is_last { 1 } else { width })
+            }
+            (None, Rule::Sample(draws)) => {
+                let over = |(hypothesis, places): (&Hypothesis, &Vec<Place>)| {
+                    places.is_empty().then(|| hypothesis.clone())
                 };
-                (self.hypotheses.iter().zip(lists).map(all).collect(), (0..lists.len()).collect())
+                self.ended.extend(self.hypotheses.iter().zip(lists).filter_map(over));
+                let fans_out = !std::mem::replace(&mut self.has_fanned_out, true);
+                sample::draw(&self.hypotheses, lists, draws, fans_out)
+            }
+            (None, Rule::Given(_)) => {
+                let longer = self.hypotheses.iter().zip(lists);
+                let longer = longer.map(|(hypothesis, places)| {
+                    places.iter().fold(hypothesis.clone(), |longer, place| longer.then(place))
+                });
+                (longer.collect(), (0..lists.len()).collect())
             }
         };
-        self.hypotheses = children;
+        if children.is_empty() {
+            self.places = length;
+            self.wants_state = false;
+            if matches!(self.rule, Rule::Sample(_)) {
+                self.hypotheses.clear();
+            }
+        } else {
+            self.hypotheses = children;
+        }
         parents
     }
 
-    /// Hypotheses are as long as they can be. A search left without any is done as well.
+    /// Hypotheses are as long as they can be.
     fn is_done(&self) -> bool {
-        self.hypotheses.is_empty() || self.length() >= self.plan.places
+        self.hypotheses.is_empty() || (self.length() >= self.places && !self.wants_state)
+    }
+
+    fn found(self, state: &[f32]) -> Found {
+        let mut lists = self.hypotheses;
+        lists.extend(self.ended);
+        Found { lists, state: state.to_vec() }
     }
 
     /// Every hypothesis continues the same prompt.

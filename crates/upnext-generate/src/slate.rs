@@ -10,8 +10,10 @@ pub struct ScoredItem {
     pub item: ItemId,
     /// The shop's name for it.
     pub key: String,
-    /// Log-probability at its step, among the items eligible at that step.
+    /// Log-probability at its step, among the items eligible at that step; 0 for an item that the request pinned.
     pub score: f64,
+    /// Whether the request pinned it to its place.
+    pub pinned: bool,
 }
 
 /// What a slate's log-probabilities guarantee.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use upnext_data::chance::{Key, Purpose, unit};
 
 use super::Hypothesis;
+use crate::plan::Plan;
 use crate::score::Place;
 
 /// How lists are drawn.
@@ -24,13 +25,16 @@ pub(crate) struct Draws {
     pub(crate) seed: u64,
 }
 
-/// One more item for each list; out of the empty one, as many lists as there are to be. Lists and their parents.
+/// One more item for each list; where the first one fans out, as many lists from it as there are to be. Lists and their
+/// parents.
 pub(super) fn draw(
     hypotheses: &[Hypothesis],
     lists: &[Vec<Place>],
     draws: Draws,
+    fans_out: bool,
 ) -> (Vec<Hypothesis>, Vec<usize>) {
-    let parents = (0..draws.count).map(|draw| draw.min(hypotheses.len() - 1));
+    let parents = (0..if fans_out { draws.count } else { hypotheses.len() })
+        .map(|draw| if fans_out { 0 } else { draw });
     let longer = |(draw, parent): (usize, usize)| {
         let step = hypotheses[parent].items.len() as u64;
         let mut rng = Key { seed: draws.seed, purpose: Purpose::Sampling, step, part: draw as u64 }.rng();
@@ -44,36 +48,38 @@ pub(super) fn draw(
     parents.enumerate().filter_map(longer).unzip()
 }
 
-/// The `places` items with the largest sums of 1 / rank over all lists, ties by id.
-pub(super) fn join(lists: &[Hypothesis], places: usize) -> Vec<u32> {
+/// One list out of drawn ones: each place that is not pinned goes to the item with the largest sum of 1 / rank over all
+/// lists that may stand there, ties by id. Where rules leave none of the drawn items before the list is as long as the
+/// longest drawn one, that one is the list.
+pub(super) fn join(lists: &[Hypothesis], plan: &Plan) -> Vec<u32> {
     let mut sums: BTreeMap<u32, f64> = BTreeMap::new();
     for list in lists {
         for (rank, &item) in list.items.iter().enumerate() {
             *sums.entry(item).or_default() += 1.0 / (rank + 1) as f64;
         }
     }
-    let mut order: Vec<(u32, f64)> = sums.into_iter().collect();
+    let mut order: Vec<(u32, f64)> = sums.into_iter().filter(|(item, _)| !plan.rules.is_pinned(*item)).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    order.into_iter().take(places).map(|(item, _)| item).collect()
+    let longest = lists.iter().rev().max_by_key(|list| list.items.len());
+    let (mut joined, most) = (Vec::new(), longest.map_or(0, |list| list.items.len()));
+    while joined.len() < most {
+        let next = match plan.rules.pin(joined.len()) {
+            Some(item) => Some(item),
+            None => order.iter().map(|&(item, _)| item).find(|&item| plan.rules.allows(&joined, item)),
+        };
+        match (next, longest) {
+            (Some(item), _) => joined.push(item),
+            (None, Some(list)) => return list.items.clone(),
+            (None, None) => break,
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use upnext_data::ItemId;
-
-    fn list(items: &[u32]) -> Hypothesis {
-        Hypothesis { items: items.to_vec(), ..Hypothesis::default() }
-    }
-
-    #[test]
-    fn lists_are_joined_by_reciprocal_ranks() {
-        let lists = [list(&[3, 1, 2]), list(&[1, 3, 4]), list(&[4, 1, 3])];
-        // 1: 1/2 + 1 + 1/2; 3: 1 + 1/2 + 1/3; 4: 1/3 + 1; 2: 1/3.
-        assert_eq!(join(&lists, 4), [1, 3, 4, 2]);
-        assert_eq!(join(&lists, 2), [1, 3]);
-        assert_eq!(join(&[list(&[5, 9]), list(&[9, 5])], 2), [5, 9]);
-    }
 
     #[test]
     fn items_are_drawn_in_proportion_to_their_tempered_probabilities() {
@@ -84,7 +90,7 @@ mod tests {
             .collect();
         for temperature in [0.5, 1.0, 2.0] {
             let draws = Draws { temperature, top_k: 4, count: 20_000, seed: 9 };
-            let (drawn, parents) = draw(&[Hypothesis::default()], &[places.clone()], draws);
+            let (drawn, parents) = draw(&[Hypothesis::default()], std::slice::from_ref(&places), draws, true);
             assert_eq!(parents, vec![0; draws.count]);
             let total: f64 = chances.iter().map(|chance| chance.powf(1.0 / temperature)).sum();
             for (id, chance) in chances.iter().enumerate() {

@@ -13,6 +13,8 @@ mod folder;
 #[cfg(test)]
 mod methods;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod support;

@@ -1,7 +1,7 @@
 //! Small models and random requests by key, so that every test is the same at every run.
 
 use upnext_data::chance::{Key, Purpose};
-use upnext_data::{Catalog, ItemId};
+use upnext_data::{Catalog, Column, ItemId};
 use upnext_generate::{Generator, Method, Options, Request, RequestError, Slate};
 use upnext_model::{Card, Model, ModelConfig, Positions, Served};
 
@@ -25,8 +25,26 @@ pub(crate) fn model(config: ModelConfig, items: usize, scale: f32) -> Model {
     model
 }
 
+/// Values of the column `genres` of item `j`, which has every one that its number has a bit for; items 0, 8, … have none.
+pub(crate) const GENRES: [&str; 3] = ["Drama", "Comedy", "Crime"];
+
+pub(crate) fn has_genre(item: u32, genre: usize) -> bool {
+    item & (1 << genre) != 0
+}
+
+/// Items with columns `genres` and `year`, which is 1950 and the item's number.
 pub(crate) fn catalog(items: usize) -> Catalog {
-    Catalog::new((0u32..).take(items).map(key).collect(), Vec::new()).unwrap()
+    let genres = |item: u32| -> String {
+        let own: Vec<&str> =
+            (0..3).filter(|&genre| has_genre(item, genre)).map(|genre| GENRES[genre]).collect();
+        own.join("|")
+    };
+    let ids = || (0u32..).take(items);
+    let columns = vec![
+        Column { name: "genres".to_owned(), values: ids().map(genres).collect() },
+        Column { name: "year".to_owned(), values: ids().map(|item| (1950 + item).to_string()).collect() },
+    ];
+    Catalog::new(ids().map(key).collect(), columns).unwrap()
 }
 
 /// Item `j` was trained on `1 + j % 7` times.

@@ -1,0 +1,220 @@
+//! One pass: the most probable next items, all from one state.
+//!
+//! Without rules one ranking answers. With them the ranking is gone through from the top, and what a rule forbids in a
+//! place is passed over; where it is used up, what may still stand in the next place is ranked anew. That is exact: what
+//! is eligible only becomes less as the list grows.
+
+use std::borrow::Cow;
+
+use upnext_data::ItemId;
+use upnext_model::Vectors;
+
+use crate::RequestError;
+use crate::plan::Plan;
+use crate::score::{Answer, Ask, Engine, Place, Scored};
+
+/// Most probable items that likeness is weighed over, and how many for each place.
+const POOL: (usize, usize) = (50, 5);
+
+/// A list that one state is to complete.
+pub(crate) struct Start<'a> {
+    pub(crate) plan: &'a Plan,
+    /// r wide.
+    pub(crate) state: &'a [f32],
+    /// What stands in the list already.
+    pub(crate) begun: Vec<Place>,
+}
+
+/// Answers plans that have a prompt and at least one place, together.
+pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
+    let prompts: Vec<_> = plans.iter().map(|plan| plan.prompt.as_slice()).collect();
+    let states_br = match engine.prefill(&prompts, None) {
+        Ok(states) => states,
+        Err(error) => return vec![Err(error); plans.len()],
+    };
+    let states = states_br.chunks_exact(engine.vectors.rank());
+    let starts = plans.iter().zip(states).map(|(&plan, state)| Start { plan, state, begun: Vec::new() });
+    complete(starts.collect(), engine)
+}
+
+/// A list on its way to completion.
+struct List<'a> {
+    plan: &'a Plan,
+    state: &'a [f32],
+    places: Vec<Place>,
+    /// The items of the places.
+    items: Vec<u32>,
+    /// Over what was eligible when the pass began.
+    log_sum_exp: Option<f64>,
+    done: Option<Result<(), RequestError>>,
+}
+
+/// Completes lists, one answer a list and in order. Scores are log-probabilities over the items that were eligible when
+/// the pass began.
+pub(crate) fn complete(starts: Vec<Start<'_>>, engine: Engine<'_>) -> Vec<Answer> {
+    let mut lists: Vec<List<'_>> = starts.into_iter().map(List::new).collect();
+    loop {
+        lists.iter_mut().for_each(List::settle);
+        let open: Vec<usize> = (0..lists.len()).filter(|&list| lists[list].done.is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let asks: Vec<Ask<'_>> = open.iter().map(|&list| lists[list].ask()).collect();
+        let ranked = engine.rank(&asks);
+        drop(asks);
+        for (list, ranked) in open.into_iter().zip(ranked) {
+            match ranked {
+                Ok(scored) => lists[list].take(&scored, engine.vectors),
+                Err(error) => lists[list].done = Some(Err(error)),
+            }
+        }
+    }
+    lists.into_iter().map(List::finish).collect()
+}
+
+impl<'a> List<'a> {
+    fn new(start: Start<'a>) -> Self {
+        let items = start.begun.iter().map(|place| place.item.0).collect();
+        let Start { plan, state, begun } = start;
+        Self { plan, state, places: begun, items, log_sum_exp: None, done: None }
+    }
+
+    fn push(&mut self, place: Place) {
+        self.items.push(place.item.0);
+        self.places.push(place);
+    }
+
+    /// Puts pinned items into their places, and sees whether the list is complete.
+    fn settle(&mut self) {
+        while let Some(item) = self.plan.rules.pin(self.items.len()) {
+            self.push(Place::pinned(item));
+        }
+        if self.items.len() >= self.plan.places && self.done.is_none() {
+            self.done = Some(Ok(()));
+        }
+    }
+
+    /// Places that no item is pinned to and that are still empty.
+    fn lacks(&self) -> usize {
+        self.plan.places - self.items.len() - self.plan.rules.pins_from(self.items.len()).count()
+    }
+
+    fn ask(&self) -> Ask<'a> {
+        let k = match self.plan.diversify > 0.0 {
+            true => POOL.0.max(POOL.1 * self.lacks()),
+            false => self.lacks(),
+        };
+        let plan = self.plan;
+        let eligible = match self.items.is_empty() && !plan.rules.bind() {
+            true => Cow::Borrowed(&plan.eligible),
+            false => Cow::Owned(plan.rules.eligible(&plan.eligible, &self.items)),
+        };
+        Ask { state: self.state, eligible, adjustment: plan.adjustment, k, given: None }
+    }
+
+    /// Takes of a ranking what may stand in the next places.
+    fn take(&mut self, scored: &Scored, vectors: &Vectors<'_>) {
+        let log_sum_exp = *self.log_sum_exp.get_or_insert(scored.log_sum_exp);
+        let mut ranked = scored.places(log_sum_exp);
+        if ranked.is_empty() {
+            // Nothing may stand here any more: the list is short.
+            self.done = Some(Ok(()));
+            return;
+        }
+        if !self.plan.rules.bind() && self.plan.diversify == 0.0 {
+            for place in ranked {
+                self.push(place);
+                self.settle();
+            }
+            return;
+        }
+        let weighed = (self.plan.diversify > 0.0).then(|| Likeness::new(&ranked, &self.items, vectors));
+        let mut likeness = match weighed.transpose() {
+            Ok(likeness) => likeness,
+            Err(error) => {
+                self.done = Some(Err(error));
+                return;
+            }
+        };
+        let was_binding = self.plan.rules.are_binding(&self.items);
+        // A place that serves two shares at once may free the next one: then more is eligible than was ranked.
+        while self.items.len() < self.plan.places
+            && self.plan.rules.are_binding(&self.items) >= was_binding
+        {
+            let may = |place: &Place| self.plan.rules.allows(&self.items, place.item.0);
+            let next = match &likeness {
+                None => ranked.iter().position(may),
+                Some(likeness) => likeness.best(&ranked, self.plan.diversify, may),
+            };
+            let Some(next) = next else { break };
+            // What was passed over may not stand in a later place of this ranking either, unless likeness chose.
+            let passed = if likeness.is_some() { next..next + 1 } else { 0..next + 1 };
+            let place = ranked[next];
+            if let Some(likeness) = &mut likeness {
+                likeness.choose(next);
+            }
+            ranked.drain(passed);
+            self.push(place);
+            self.settle();
+        }
+    }
+
+    fn finish(self) -> Answer {
+        self.done.unwrap_or(Ok(()))?;
+        self.plan.end(self.places)
+    }
+}
+
+/// How like the items before it each item of a pool is.
+struct Likeness {
+    /// Unit vectors of the pool.
+    units: Vec<Vec<f32>>,
+    /// Largest cosine with a chosen item; none before there is one.
+    most: Vec<Option<f32>>,
+}
+
+impl Likeness {
+    fn new(pool: &[Place], chosen: &[u32], vectors: &Vectors<'_>) -> Result<Self, RequestError> {
+        let unit = |item: ItemId| -> Result<Vec<f32>, RequestError> {
+            let mut row = vec![0.0; vectors.rank()];
+            vectors.output_row(item, &mut row).map_err(crate::score::network)?;
+            let length = dot(&row, &row).sqrt();
+            row.iter_mut().for_each(|value| *value /= if length > 0.0 { length } else { 1.0 });
+            Ok(row)
+        };
+        let units: Vec<Vec<f32>> = pool.iter().map(|place| unit(place.item)).collect::<Result<_, _>>()?;
+        let mut likeness = Self { most: vec![None; units.len()], units };
+        for &item in chosen {
+            likeness.see(&unit(ItemId(item))?);
+        }
+        Ok(likeness)
+    }
+
+    fn see(&mut self, chosen: &[f32]) {
+        for (most, unit) in self.most.iter_mut().zip(&self.units) {
+            let cosine = dot(unit, chosen);
+            *most = Some(most.map_or(cosine, |most| most.max(cosine)));
+        }
+    }
+
+    /// The item of the pool with the largest marginal relevance, the first of equal ones.
+    fn best(&self, pool: &[Place], weight: f32, may: impl Fn(&Place) -> bool) -> Option<usize> {
+        let worth = |at: usize| {
+            let weight = f64::from(weight);
+            (1.0 - weight) * pool[at].log_prob - weight * f64::from(self.most[at].unwrap_or(0.0))
+        };
+        let open = (0..pool.len()).filter(|&at| may(&pool[at]));
+        open.max_by(|&a, &b| worth(a).total_cmp(&worth(b)).then(b.cmp(&a)))
+    }
+
+    /// Takes an item out of the pool.
+    fn choose(&mut self, at: usize) {
+        let unit = self.units.remove(at);
+        self.most.remove(at);
+        self.see(&unit);
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
