@@ -35,6 +35,21 @@ pub enum Error {
 /// Result of this crate's constructors.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Why a session could not be restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The bytes are no snapshot.
+    #[error("these bytes are no snapshot of a session")]
+    Format(#[source] serde_json::Error),
+    /// They are one of a later version.
+    #[error("the snapshot has version {0}, and this program reads version 1")]
+    Version(u32),
+    /// Its session cannot be opened.
+    #[error("the session cannot be opened")]
+    Open(#[from] RequestError),
+}
+
 /// Why one request has no slate. Its neighbours are not touched.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,6 +90,17 @@ pub enum RequestError {
         most: usize,
         /// T: positions that the model sees.
         window: usize,
+    },
+    /// A session was opened with less of the window reserved than a request in it needs.
+    #[error(
+        "the list needs {steps} places of the window, and the session was opened with {reserve} reserved: open it with \
+         more, or ask for a shorter list or for the method top-k"
+    )]
+    Session {
+        /// Decode steps of the request.
+        steps: usize,
+        /// Steps that the session reserved.
+        reserve: usize,
     },
     /// An item cannot stand where it is pinned.
     #[error("item {key:?} cannot be pinned to place {place} (places count from 0): {why}")]

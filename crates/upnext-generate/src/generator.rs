@@ -10,6 +10,7 @@ use upnext_model::{Adjusting, ModelConfig, Served, Vectors};
 use crate::fallback::Popularity;
 use crate::plan::Plan;
 use crate::score::{Answer, Engine, Place, network};
+use crate::search::Prompts;
 use crate::similar::similar;
 use crate::{
     Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request, RequestError, ScoredItem, Slate, Threads, one_pass, search,
@@ -182,7 +183,21 @@ impl Generator {
         plans.into_iter().map(|plan| plan.map(|_| rows.next().unwrap_or_default().to_vec())).collect()
     }
 
-    fn engine(&self) -> Engine<'_> {
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// The slate of one plan whose prompt has been read before.
+    pub(crate) fn answer_after(&self, plan: &Plan, prompts: Prompts<'_>) -> Result<Slate, RequestError> {
+        let places = match plan.asks_network() {
+            false => self.without_network(plan)?,
+            true if plan.grows() => only(search::answer_after(&[plan], prompts, self.engine()))?,
+            true => only(one_pass::answer_after(&[plan], prompts.states_br, self.engine()))?,
+        };
+        Ok(self.slate(plan, &places))
+    }
+
+    pub(crate) fn engine(&self) -> Engine<'_> {
         let Served { network, vectors, .. } = &self.served;
         Engine { network, vectors, adjusting: &self.adjusting, parallel: self.pool.is_some() }
     }
@@ -199,7 +214,11 @@ impl Generator {
             requests.iter().map(plan).collect()
         };
         let engine = self.engine();
-        let mut answers: Vec<Answer> = plans.iter().map(|plan| self.without_network(plan)).collect();
+        let at_once = |plan: &Result<Plan, RequestError>| match plan {
+            Ok(plan) => self.without_network(plan),
+            Err(error) => Err(error.clone()),
+        };
+        let mut answers: Vec<Answer> = plans.iter().map(at_once).collect();
         let work = |grows: bool| -> Vec<(usize, &Plan)> {
             let good =
                 plans.iter().enumerate().filter_map(|(index, plan)| Some((index, plan.as_ref().ok()?)));
@@ -223,11 +242,11 @@ impl Generator {
     }
 
     /// What can be answered before the network runs; an empty list where it will.
-    fn without_network(&self, plan: &Result<Plan, RequestError>) -> Answer {
-        match plan {
-            Ok(plan) if plan.prompt.is_empty() => self.popularity.answer(plan),
-            Ok(_) => Ok(Vec::new()),
-            Err(error) => Err(error.clone()),
+    fn without_network(&self, plan: &Plan) -> Answer {
+        match plan.prompt.is_empty() {
+            true => self.popularity.answer(plan),
+            false if plan.places == 0 => plan.end(Vec::new()),
+            false => Ok(Vec::new()),
         }
     }
 
@@ -248,6 +267,11 @@ impl Generator {
             fallback: plan.prompt.is_empty(),
         }
     }
+}
+
+/// The answer of one plan.
+fn only(answers: Vec<Answer>) -> Answer {
+    answers.into_iter().next().unwrap_or(Ok(Vec::new()))
 }
 
 /// Cuts plans into runs that fit `budget` bytes together; every run has at least one plan.

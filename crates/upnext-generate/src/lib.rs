@@ -39,15 +39,17 @@ mod request;
 mod rules;
 mod score;
 mod search;
+mod session;
 mod similar;
 mod slate;
 
 pub use attribute::Attribute;
-pub use error::{Error, RequestError, Result};
+pub use error::{Error, RequestError, Result, SnapshotError};
 pub use generator::Generator;
 pub use item_map::ItemMap;
 pub use item_set::{ConditionError, ItemSet};
 pub use options::{Options, Threads};
 pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
+pub use session::Session;
 pub use slate::{Exactness, ScoredItem, Slate};
 pub use upnext_model::Adjustment;

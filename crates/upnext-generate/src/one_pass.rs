@@ -28,10 +28,14 @@ pub(crate) struct Start<'a> {
 /// Answers plans that have a prompt and at least one place, together.
 pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
     let prompts: Vec<_> = plans.iter().map(|plan| plan.prompt.as_slice()).collect();
-    let states_br = match engine.prefill(&prompts, None) {
-        Ok(states) => states,
-        Err(error) => return vec![Err(error); plans.len()],
-    };
+    match engine.prefill(&prompts, None) {
+        Ok(states_br) => answer_after(plans, &states_br, engine),
+        Err(error) => vec![Err(error); plans.len()],
+    }
+}
+
+/// The same where the prompts have been read before: `(b, r)` are the states after them.
+pub(crate) fn answer_after(plans: &[&Plan], states_br: &[f32], engine: Engine<'_>) -> Vec<Answer> {
     let states = states_br.chunks_exact(engine.vectors.rank());
     let starts = plans.iter().zip(states).map(|(&plan, state)| Start { plan, state, begun: Vec::new() });
     complete(starts.collect(), engine)

@@ -48,6 +48,17 @@ impl Plan {
     /// The reserve is what the request asks for, not what will be eligible: which events a list is made from must
     /// not depend on how many items were denied.
     pub(crate) fn new(request: &Request, served: &Served) -> Result<Self, RequestError> {
+        Self::after(&Known::of(&request.past, served), None, request, served)
+    }
+
+    /// The same after a history that was looked up before, and of whose window so many places are reserved, if that was
+    /// fixed before, too.
+    pub(crate) fn after(
+        known: &Known,
+        reserve: Option<usize>,
+        request: &Request,
+        served: &Served,
+    ) -> Result<Self, RequestError> {
         let (catalog, window) = (&served.catalog, served.config.window);
         let length = request.length.unwrap_or(served.generation.length);
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
@@ -59,18 +70,19 @@ impl Plan {
         if steps > window / 2 {
             return Err(RequestError::Reserve { length, reserve: steps, most: window / 2, window });
         }
-        let (history, unknown) = known(&request.past, catalog);
-        let seen: &[ItemId] = if keep_seen { &[] } else { &history };
+        let reserve = match reserve {
+            Some(reserve) if steps > reserve => return Err(RequestError::Session { steps, reserve }),
+            Some(reserve) => reserve,
+            None => steps,
+        };
+        let seen: &[ItemId] = if keep_seen { &[] } else { &known.items };
         if request.only.iter().any(|set| set.of_items() != catalog.len()) {
             return Err(RequestError::Foreign);
         }
         let (mut eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
         let rules = Rules::resolve(&request.rules, length, &mut eligible, |id| permits(request, id, catalog), catalog)?;
         let places = rules.places();
-        let is_read = |item: &ItemId| served.unread.binary_search(&item.0).is_err();
-        let read: Vec<ItemId> = history.iter().copied().filter(is_read).collect();
-        let skipped = unknown + history.len() - read.len();
-        let prompt = read[window::of(read.len(), window, steps)].to_vec();
+        let (prompt, skipped) = (known.prompt(window, reserve).to_vec(), known.skipped);
         let (way, adjustment) = (Way::new(request, places), request.adjustment);
         let diversify = request.diversify;
         let requested = length;
@@ -144,19 +156,43 @@ fn permits(request: &Request, id: u32, catalog: &Catalog) -> bool {
         && request.only.iter().all(|set| set.contains(ItemId(id)))
 }
 
-/// The known items of a history, oldest first, and the number of events left out.
-fn known(past: &Past, catalog: &Catalog) -> (Vec<ItemId>, usize) {
-    match past {
-        Past::Keys(keys) => {
-            let known: Vec<ItemId> = keys.iter().filter_map(|key| catalog.find(key)).collect();
-            let skipped = keys.len() - known.len();
-            (known, skipped)
+/// What a model knows of a history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Items of the catalogue, oldest first.
+    pub(crate) items: Vec<ItemId>,
+    /// Those of them that the network reads.
+    pub(crate) read: Vec<ItemId>,
+    /// Events that are not read: their item is unknown, or nothing was ever learned of it.
+    pub(crate) skipped: usize,
+}
+
+impl Known {
+    pub(crate) fn of(past: &Past, served: &Served) -> Self {
+        let mut known = Self::default();
+        match past {
+            Past::Keys(keys) => keys.iter().for_each(|key| known.push(served.catalog.find(key), served)),
+            Past::Items { items, skipped } => {
+                let inside = |&item: &ItemId| (item.index() < served.catalog.len()).then_some(item);
+                items.iter().for_each(|item| known.push(inside(item), served));
+                known.skipped += skipped;
+            }
         }
-        Past::Items { items, skipped } => {
-            let inside = items.iter().copied().filter(|item| item.index() < catalog.len());
-            let known: Vec<ItemId> = inside.collect();
-            let skipped = skipped + items.len() - known.len();
-            (known, skipped)
+        known
+    }
+
+    /// One more event, of this item if the catalogue has it.
+    pub(crate) fn push(&mut self, item: Option<ItemId>, served: &Served) {
+        let is_read = |item: &ItemId| served.unread.binary_search(&item.0).is_err();
+        self.items.extend(item);
+        match item.filter(is_read) {
+            Some(item) => self.read.push(item),
+            None => self.skipped += 1,
         }
+    }
+
+    /// The window that the network reads.
+    pub(crate) fn prompt(&self, window: usize, reserve: usize) -> &[ItemId] {
+        &self.read[window::of(self.read.len(), window, reserve)]
     }
 }

@@ -65,11 +65,12 @@ struct Search<'p> {
 }
 
 /// Prompts that have been read.
-struct Prompts {
+#[derive(Clone, Copy)]
+pub(crate) struct Prompts<'a> {
     /// `(b, r)` states after them.
-    states_br: Vec<f32>,
+    pub(crate) states_br: &'a [f32],
     /// Their keys and values.
-    caches: Vec<Cache>,
+    pub(crate) caches: &'a [Cache],
 }
 
 /// A search at its end.
@@ -84,16 +85,20 @@ struct Found {
 pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
     let tokens: Vec<_> = plans.iter().map(|plan| plan.prompt.as_slice()).collect();
     let mut caches: Vec<Cache> = plans.iter().map(|_| Cache::new(engine.network.config())).collect();
-    let prompts = match engine.prefill(&tokens, Some(&mut caches)) {
-        Ok(states_br) => Prompts { states_br, caches },
-        Err(error) => return vec![Err(error); plans.len()],
-    };
+    match engine.prefill(&tokens, Some(&mut caches)) {
+        Ok(states) => answer_after(plans, Prompts { states_br: &states, caches: &caches }, engine),
+        Err(error) => vec![Err(error); plans.len()],
+    }
+}
+
+/// The same where the prompts have been read before.
+pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine<'_>) -> Vec<Answer> {
     let first = |slot: usize| match plans[slot].way {
         Way::OnePass => Search::new(slot, plans[slot], Rule::Beam { width: 1 }, 0),
         Way::Beam { width, grown } => Search::new(slot, plans[slot], Rule::Beam { width }, grown),
         Way::Sample(draws) => Search::new(slot, plans[slot], Rule::Sample(draws), plans[slot].places),
     };
-    let found = run((0..plans.len()).map(first).collect(), &prompts, engine);
+    let found = run((0..plans.len()).map(first).collect(), prompts, engine);
     // What a beam has begun is completed from one pass; drawn lists are joined to one, whose own log-probabilities are read.
     let mut joined: Vec<Option<Vec<u32>>> = vec![None; plans.len()];
     let mut begun: Vec<(usize, Start<'_>)> = Vec::new();
@@ -113,7 +118,7 @@ pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
         let list = joined[slot].as_deref().unwrap_or_default();
         Search::new(slot, plans[slot], Rule::Given(list), list.len())
     });
-    for (&slot, found) in again.iter().zip(run(searches.collect(), &prompts, engine)) {
+    for (&slot, found) in again.iter().zip(run(searches.collect(), prompts, engine)) {
         answers[slot] = found.map(|found| best(&found.lists));
     }
     let end = |(answer, plan): (Answer, &&Plan)| answer.and_then(|places| plan.end(places));
@@ -135,7 +140,7 @@ fn best(lists: &[Hypothesis]) -> Vec<Place> {
 /// Grows searches to their ends, one answer a search, in their order.
 fn run(
     searches: Vec<Search<'_>>,
-    prompts: &Prompts,
+    prompts: Prompts<'_>,
     engine: Engine<'_>,
 ) -> Vec<Result<Found, RequestError>> {
     let rank = engine.vectors.rank();
@@ -153,7 +158,7 @@ fn run(
             break;
         }
         let tokens: Vec<ItemId> = searches.iter().flat_map(Search::last_items).collect();
-        let read: Vec<&Cache> = searches.iter().flat_map(|search| search.prompts(&prompts.caches)).collect();
+        let read: Vec<&Cache> = searches.iter().flat_map(|search| search.prompts(prompts.caches)).collect();
         match engine.extend(&tokens, &read, &mut own) {
             Ok(states) => states_wr = states,
             Err(error) => {

@@ -17,6 +17,8 @@ mod rules;
 #[cfg(test)]
 mod search;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod windows;
