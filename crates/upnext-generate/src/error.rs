@@ -161,6 +161,12 @@ pub enum RequestError {
     /// A state was asked for after a history of which the model knows nothing.
     #[error("no event of the history is of an item that the model knows, so there is no state after it")]
     NothingKnown,
+    /// The request's deadline passed before its list was complete.
+    #[error("the deadline passed before the list was complete")]
+    Late,
+    /// The request was called off.
+    #[error("the request was called off")]
+    Cancelled,
     /// The network's scores overflowed or are not numbers.
     #[error("the model's scores for this history are not finite: its weights are too large to serve")]
     NotFinite,

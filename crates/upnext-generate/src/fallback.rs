@@ -24,20 +24,30 @@ impl Popularity {
         Self { weights, order, total }
     }
 
-    /// The most popular eligible items that the rules let stand; a score is ln of the item's share of the eligible items'
-    /// events.
-    pub(crate) fn answer(&self, plan: &Plan) -> Answer {
+    /// ln of an item's share of the eligible items' events.
+    pub(crate) fn log_share(&self, item: ItemId, plan: &Plan) -> f64 {
+        self.log_share_of(item.0, self.eligible_events(plan))
+    }
+
+    fn log_share_of(&self, id: u32, total: u64) -> f64 {
+        (self.weights[id as usize] as f64 / total as f64).ln().min(0.0)
+    }
+
+    fn eligible_events(&self, plan: &Plan) -> u64 {
         use crate::eligible::Eligible::{AllBut, Only};
         let weigh =
             |ids: &[u32]| ids.iter().fold(0, |sum: u64, &id| sum.saturating_add(self.weights[id as usize]));
-        let total = match &plan.eligible {
+        match &plan.eligible {
             AllBut(excluded) => self.total.saturating_sub(weigh(excluded)),
             Only(allowed) => weigh(allowed),
-        };
-        let place = |id: u32| {
-            let share = self.weights[id as usize] as f64 / total as f64;
-            Place { item: ItemId(id), log_prob: share.ln().min(0.0) }
-        };
+        }
+    }
+
+    /// The most popular eligible items that the rules let stand; a score is ln of the item's share of the eligible items'
+    /// events.
+    pub(crate) fn answer(&self, plan: &Plan) -> Answer {
+        let total = self.eligible_events(plan);
+        let place = |id: u32| Place { item: ItemId(id), log_prob: self.log_share_of(id, total) };
         let (mut places, mut items): (Vec<Place>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut order = self.order.iter().copied().filter(|id| plan.eligible.contains(*id));
         while items.len() < plan.places {

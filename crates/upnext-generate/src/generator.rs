@@ -120,10 +120,7 @@ impl Generator {
     /// # Errors
     /// Each request fails alone: see [`RequestError`].
     pub fn generate(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
-        match &self.pool {
-            Some(pool) => pool.install(|| self.in_chunks(requests)),
-            None => self.in_chunks(requests),
-        }
+        self.on_threads(|| self.in_chunks(requests))
     }
 
     /// The item vectors of the model: rows for retrieval elsewhere.
@@ -140,10 +137,7 @@ impl Generator {
     pub fn similar(&self, key: &str, k: usize) -> Result<Vec<ScoredItem>, RequestError> {
         let item = self.catalog().find(key).ok_or_else(|| RequestError::Unknown(key.to_owned()))?;
         let find = || similar(&self.served.vectors, item, k, &self.served.ineligible, self.pool.is_some());
-        let found = match &self.pool {
-            Some(pool) => pool.install(find),
-            None => find(),
-        };
+        let found = self.on_threads(find);
         let scored = |(item, cosine): (ItemId, f32)| ScoredItem {
             item,
             key: self.catalog().key(item).to_owned(),
@@ -162,10 +156,19 @@ impl Generator {
         let answer = || {
             requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk_states(chunk)).collect()
         };
+        self.on_threads(answer)
+    }
+
+    /// Does work on the generator's threads, or on the caller's.
+    pub(crate) fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.pool {
-            Some(pool) => pool.install(answer),
-            None => answer(),
+            Some(pool) => pool.install(work),
+            None => work(),
         }
+    }
+
+    pub(crate) fn popularity(&self) -> &Popularity {
+        &self.popularity
     }
 
     fn chunk_states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
@@ -225,8 +228,18 @@ impl Generator {
             good.filter(|(_, plan)| plan.asks_network() && plan.grows() == grows).collect()
         };
         let mut put = |group: &[(usize, &Plan)], answer: fn(&[&Plan], Engine<'_>) -> Vec<Answer>| {
-            let plans: Vec<&Plan> = group.iter().map(|&(_, plan)| plan).collect();
-            for (&(index, _), answer) in group.iter().zip(answer(&plans, engine)) {
+            // Who has become late in the meantime is not read any more.
+            let (mut indices, mut plans) = (Vec::new(), Vec::new());
+            for &(index, plan) in group {
+                match plan.stop.check() {
+                    Ok(()) => {
+                        indices.push(index);
+                        plans.push(plan);
+                    }
+                    Err(error) => answers[index] = Err(error),
+                }
+            }
+            for (index, answer) in indices.into_iter().zip(answer(&plans, engine)) {
                 answers[index] = answer;
             }
         };

@@ -21,13 +21,14 @@
 //! ```
 //!
 //! Letters: b histories · d model width · r rank · i catalogue · w beams · s list length · T window.
-//! This crate knows no table format, no command line and no clock, and its arithmetic goes through
+//! This crate knows no table format and no command line, looks at the clock for deadlines alone, and its arithmetic goes through
 //! `upnext-kernels`: no candle op runs while it generates.
 #![forbid(unsafe_code)]
 
 mod attribute;
 mod eligible;
 mod error;
+mod explain;
 mod fallback;
 mod generator;
 mod item_map;
@@ -42,9 +43,11 @@ mod search;
 mod session;
 mod similar;
 mod slate;
+mod stop;
 
 pub use attribute::Attribute;
 pub use error::{Error, RequestError, Result, SnapshotError};
+pub use explain::{Explanation, Reason};
 pub use generator::Generator;
 pub use item_map::ItemMap;
 pub use item_set::{ConditionError, ItemSet};
@@ -52,4 +55,5 @@ pub use options::{Options, Threads};
 pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
 pub use session::Session;
 pub use slate::{Exactness, ScoredItem, Slate};
+pub use stop::Cancel;
 pub use upnext_model::Adjustment;

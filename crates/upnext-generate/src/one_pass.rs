@@ -58,7 +58,10 @@ struct List<'a> {
 pub(crate) fn complete(starts: Vec<Start<'_>>, engine: Engine<'_>) -> Vec<Answer> {
     let mut lists: Vec<List<'_>> = starts.into_iter().map(List::new).collect();
     loop {
-        lists.iter_mut().for_each(List::settle);
+        lists.iter_mut().for_each(|list| {
+            list.settle();
+            list.stop();
+        });
         let open: Vec<usize> = (0..lists.len()).filter(|&list| lists[list].done.is_none()).collect();
         if open.is_empty() {
             break;
@@ -95,6 +98,13 @@ impl<'a> List<'a> {
         }
         if self.items.len() >= self.plan.places && self.done.is_none() {
             self.done = Some(Ok(()));
+        }
+    }
+
+    /// Ends a list that is no longer wanted.
+    fn stop(&mut self) {
+        if let (None, Err(error)) = (&self.done, self.plan.stop.check()) {
+            self.done = Some(Err(error));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::request::Past;
 use crate::rules::Rules;
 use crate::score::{Answer, Place};
 use crate::search::Draws;
+use crate::stop::Stop;
 use crate::{Method, Request, RequestError};
 
 /// How a list is found, once it is known how long it can be.
@@ -34,6 +35,7 @@ pub(crate) struct Plan {
     /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
     pub(crate) places: usize,
     pub(crate) way: Way,
+    pub(crate) stop: Stop,
     /// Items asked for.
     pub(crate) requested: usize,
     /// Events that are not read: their item is unknown, or nothing was ever learned of it.
@@ -59,6 +61,7 @@ impl Plan {
         request: &Request,
         served: &Served,
     ) -> Result<Self, RequestError> {
+        request.stop.check()?;
         let (catalog, window) = (&served.catalog, served.config.window);
         let length = request.length.unwrap_or(served.generation.length);
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
@@ -83,10 +86,19 @@ impl Plan {
         let rules = Rules::resolve(&request.rules, length, &mut eligible, |id| permits(request, id, catalog), catalog)?;
         let places = rules.places();
         let (prompt, skipped) = (known.prompt(window, reserve).to_vec(), known.skipped);
-        let (way, adjustment) = (Way::new(request, places), request.adjustment);
-        let diversify = request.diversify;
-        let requested = length;
-        Ok(Self { prompt, eligible, rules, adjustment, diversify, places, way, requested, skipped, unknown_allowed })
+        Ok(Self {
+            prompt,
+            eligible,
+            rules,
+            adjustment: request.adjustment,
+            diversify: request.diversify,
+            places,
+            way: Way::new(request, places),
+            stop: request.stop.clone(),
+            requested: length,
+            skipped,
+            unknown_allowed,
+        })
     }
 
     /// False when the list is known without the network: nothing is known of the user, or nothing may be shown.

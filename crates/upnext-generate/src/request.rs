@@ -3,12 +3,15 @@
 //! A [`Request`] was checked when it was built. It knows no catalog: keys are looked up when it is answered, and
 //! what depends on the model's window is checked then.
 
+use std::time::Instant;
+
 use upnext_data::ItemId;
 use upnext_data::chance::name_key;
 use upnext_model::Adjustment;
 
 use crate::rules::Asked;
-use crate::{Attribute, ItemSet, RequestError};
+use crate::stop::Stop;
+use crate::{Attribute, Cancel, ItemSet, RequestError};
 
 /// Most beams, drawn lists or items to draw from of one request: a step weighs width² candidates, and a request must not exhaust a server's memory.
 pub const MAX_WIDTH: usize = 1024;
@@ -82,6 +85,7 @@ pub struct Request {
     pub(crate) at: Option<i64>,
     pub(crate) adjustment: Adjustment,
     pub(crate) seed: u64,
+    pub(crate) stop: Stop,
 }
 
 impl Request {
@@ -159,6 +163,7 @@ impl RequestBuilder {
             at: None,
             adjustment: Adjustment::default(),
             seed: 0,
+            stop: Stop::default(),
         };
         Self { request }
     }
@@ -252,6 +257,19 @@ impl RequestBuilder {
     /// A seed of this user's own, so that neighbours under one seed do not get the same draws.
     pub fn seed_for(self, seed: u64, user: &str) -> Self {
         self.seed(seed ^ name_key(user))
+    }
+
+    /// From this moment on the request is refused as late: when it is taken up, and before each step that ranks items. A
+    /// step that has begun is not interrupted; its neighbours in a batch are not touched.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.request.stop.deadline = Some(deadline);
+        self
+    }
+
+    /// Lets another thread call the request off; looked at when the deadline is.
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.request.stop.cancel = Some(cancel.clone());
+        self
     }
 
     /// The request, checked.

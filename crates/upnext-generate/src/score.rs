@@ -9,6 +9,7 @@ use upnext_model::{Adjusting, Adjustment, Cache, Network, Vectors};
 
 use crate::RequestError;
 use crate::eligible::Eligible;
+use crate::plan::Plan;
 
 /// A place of a list in the making.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,6 +100,35 @@ impl Engine<'_> {
         own: &mut [Cache],
     ) -> Result<Vec<f32>, RequestError> {
         self.network.extend(tokens, prompts, own, self.vectors, self.parallel).map_err(network)
+    }
+
+    /// For every state `(b, r)` the log-probabilities of some items, over what a plan holds eligible.
+    pub(crate) fn log_probs(
+        &self,
+        states_br: &[f32],
+        plan: &Plan,
+        items: &[ItemId],
+    ) -> Result<Vec<Vec<f64>>, RequestError> {
+        let offsets = self.adjusting.offsets(plan.adjustment);
+        let mut ids: Vec<u32> = items.iter().map(|item| item.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let states = || states_br.chunks_exact(self.vectors.rank());
+        let query = |vector, eligible, k| Query { vector, offsets: &offsets, eligible, k };
+        let all = states().map(|state| query(state, plan.eligible.as_kernel(), 0));
+        let some = states().map(|state| query(state, score::Eligible::Only(&ids), ids.len()));
+        let queries: Vec<Query<'_>> = all.chain(some).collect();
+        let ranked = rank(&queries, &self.vectors.table(), self.parallel);
+        let (all, some) = ranked.split_at(ranked.len() / 2);
+        let of_state = |(all, some): (&Ranked, &Ranked)| {
+            let scored = finite(some, all)?;
+            let score = |item: &ItemId| {
+                let at = scored.ids.iter().position(|&id| id == item.0);
+                at.map_or(f64::NEG_INFINITY, |at| f64::from(scored.scores[at]) - scored.log_sum_exp)
+            };
+            Ok(items.iter().map(score).collect())
+        };
+        all.iter().zip(some).map(of_state).collect()
     }
 
     /// For every ask its best items, ordered by score and then by id, or the one that is given.

@@ -182,9 +182,11 @@ fn step<'p>(
 ) -> (Vec<Search<'p>>, Vec<Cache>) {
     let mut states = states_wr.chunks_exact(engine.vectors.rank());
     let (mut asks, mut asked, mut last) = (Vec::new(), Vec::new(), Vec::new());
-    for search in &searches {
+    let stopped: Vec<Option<RequestError>> =
+        searches.iter().map(|search| search.plan.stop.check().err()).collect();
+    for (search, stopped) in searches.iter().zip(&stopped) {
         let own: Vec<&[f32]> = states.by_ref().take(search.hypotheses.len()).collect();
-        let some = search.asks(&own);
+        let some = if stopped.is_some() { Vec::new() } else { search.asks(&own) };
         asked.push(some.len());
         asks.extend(some);
         last.push(own.first().copied().unwrap_or_default());
@@ -193,17 +195,17 @@ fn step<'p>(
     drop(asks);
     let mut own = own.into_iter();
     let (mut open, mut kept) = (Vec::with_capacity(searches.len()), Vec::with_capacity(own.len()));
-    for ((mut search, asked), state) in searches.into_iter().zip(asked).zip(last) {
+    for (((mut search, asked), state), stopped) in searches.into_iter().zip(asked).zip(last).zip(stopped) {
         // All of a search's lists are taken before one of them may fail it, so that its neighbours keep theirs.
         let lists: Vec<Result<Scored, RequestError>> = ranked.by_ref().take(asked).collect();
         let caches: Vec<Cache> = own.by_ref().take(search.hypotheses.len()).collect();
-        if search.is_full() {
+        if search.is_full() && stopped.is_none() {
             answers.push((search.slot, Ok(search.found(state))));
             continue;
         }
         let own_sums = |scored: Scored| scored.places(scored.log_sum_exp);
         let lists: Result<Vec<_>, _> = lists.into_iter().map(|list| list.map(own_sums)).collect();
-        match lists.map(|lists| search.grow(&lists)) {
+        match stopped.map_or(lists, Err).map(|lists| search.grow(&lists)) {
             Err(error) => answers.push((search.slot, Err(error))),
             Ok(_) if search.is_done() => answers.push((search.slot, Ok(search.found(&[])))),
             Ok(parents) => {

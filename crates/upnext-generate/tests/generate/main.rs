@@ -19,6 +19,8 @@ mod search;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod stops;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod windows;
