@@ -370,9 +370,25 @@ pub(crate) struct GenerateArgs {
     pub(crate) histories: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    /// Lists to write, .parquet, .csv or .jsonl: user_id, rank, item_id, score. An existing file is replaced.
-    #[arg(long, value_name = "FILE")]
+    /// Lists to write: user_id, rank, item_id, score. A .parquet, .csv or .jsonl file, which is replaced if it exists; or a
+    /// folder of parts, a name without extension, which a job that was killed goes on in when it is run again.
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) out: PathBuf,
+    /// Make the lists of one share of the users only, such as 2/8: by a hash of their ids, the same in every run.
+    #[arg(long, value_name = "I/N", value_parser = one_of)]
+    pub(crate) shard: Option<OneOf>,
+    /// Users of a part, where --out is a folder.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) part_users: u32,
+    /// Format of the parts, where --out is a folder.
+    #[arg(long, value_name = "FORMAT", default_value = "parquet")]
+    pub(crate) part_format: PartFormat,
+    /// Replace the parts of another job, where --out is a folder.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Make some of the lists, write none, and say how much time and memory all of them would take.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Write one row a user, with its lists items and scores (.parquet and .jsonl).
     #[arg(long)]
     pub(crate) nested: bool,
@@ -407,6 +423,45 @@ pub(crate) struct GenerateArgs {
     /// Print a summary as one JSON object on standard output and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// One share of several, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OneOf {
+    pub(crate) index: u32,
+    pub(crate) of: u32,
+}
+
+impl std::fmt::Display for OneOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}of{}", self.index, self.of)
+    }
+}
+
+fn one_of(text: &str) -> Result<OneOf, String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((index, of)) if 1 <= index && index <= of => Ok(OneOf { index, of }),
+        _ => Err("I/N are needed, I from 1 to N".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartFormat {
+    Parquet,
+    Csv,
+    Jsonl,
+}
+
+/// The extension.
+impl std::fmt::Display for PartFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+        })
+    }
 }
 
 /// What methods of finding a list are set to.

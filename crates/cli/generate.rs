@@ -1,90 +1,162 @@
 //! `upnext generate`: next-item lists for every user of a prepared folder or an event file.
 
-use std::ops::ControlFlow;
+mod parts;
+mod source;
+mod tally;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use upnext_data::{Catalog, Histories, UserId};
 use upnext_generate::{Generator, ItemMap, Options, Request, Threads};
 use upnext_tables::{Layout, RowSink};
 
+use self::source::{Source, users_of};
+use self::tally::Tally;
 use crate::args::GenerateArgs;
 use crate::failure::{BadInput, PARTLY};
-use crate::prepare::reading;
 use crate::rules::Rules;
 use crate::{interrupt, open, say, shown};
 
-/// Users named in the summary of short or failed lists.
-const NAMED: usize = 10;
+/// Users whose lists --dry-run makes, at most.
+const TRIAL: usize = 2_000;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
     refuse_own_inputs(args)?;
     open::check_model(&args.model)?;
     let generator = Generator::open(&args.model, options)?;
-    let (catalog, histories) = histories(args)?;
-    let asking = Asking {
-        map: generator.item_map(&catalog),
+    let source = Source::open(args)?;
+    let job = Job {
+        map: generator.item_map(source.catalog()),
         deny: known_keys(args.deny.as_deref(), generator.catalog())?.unwrap_or_default(),
         allow: known_keys(args.allow.as_deref(), generator.catalog())?,
         rules: Rules::of(&args.rules, &generator)?,
         args,
     };
-    let started = Instant::now();
-    let mut tally = Tally::default();
-    let mut text = String::new();
-    interrupt::catch("stopping; no list will be written")?;
-    let mut sink = RowSink::with_layout(&args.out, if args.nested { Layout::Nested } else { Layout::Rows })?;
-    let bar =
-        if say::is_watched() { ProgressBar::new(histories.users() as u64) } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("lists {wide_bar} {pos}/{len} {per_sec} {eta} left")?);
-    let users: Vec<UserId> = histories.iter().map(|(user, _)| user).collect();
-    for batch in users.chunks(args.batch as usize) {
-        if interrupt::asked() {
-            // Leaving drops the sink, which takes its unfinished file away.
-            bail!("interrupted; {} is as it was", args.out.display());
-        }
-        let requests: Vec<Request> =
-            batch.iter().map(|&user| asking.request(&histories, user)).collect::<Result<_>>()?;
-        for (&user, answer) in batch.iter().zip(generator.generate(&requests)) {
-            let key = histories.user_key(user);
-            match answer {
-                Ok(slate) => {
-                    sink.slate(key, &slate)?;
-                    tally.add(key, &slate);
-                    if user.index() < args.show {
-                        let items = histories.of(user).items;
-                        text.push_str(&shown::list(key, items, &catalog, &slate, generator.catalog()));
-                    }
-                }
-                Err(error) => tally.fail(key, &error),
-            }
-        }
-        bar.inc(batch.len() as u64);
+    if args.dry_run {
+        return try_out(args, &job, &source, &generator);
     }
-    bar.finish_and_clear();
-    if let (0, Some((user, error))) = (tally.lists, tally.failures.first()) {
-        return Err(error.clone()).with_context(|| format!("no list for anybody; the first, user {user:?}"));
+    if is_folder(&args.out) {
+        return parts::run(args, &job, &source, &generator);
     }
-    let rows = sink.finish()?;
-    tally.report(args, rows, started.elapsed().as_secs_f64())?;
-    say::result(&text)?;
-    Ok(if tally.failed > 0 { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
+    one_file(args, &job, &source, &generator)
 }
 
-/// The histories to continue, with the catalogue that their ids belong to.
-fn histories(args: &GenerateArgs) -> Result<(Catalog, Histories)> {
-    if let Some(dir) = &args.data {
-        let data = open::prepared(dir)?;
-        return Ok((data.catalog, data.histories));
+/// A name without an extension is a folder's.
+fn is_folder(out: &Path) -> bool {
+    out.is_dir() || out.extension().is_none()
+}
+
+fn one_file(
+    args: &GenerateArgs,
+    job: &Job<'_>,
+    source: &Source,
+    generator: &Generator,
+) -> Result<ExitCode> {
+    let (started, mut tally, mut text) = (Instant::now(), Tally::default(), String::new());
+    interrupt::catch("stopping; no list will be written")?;
+    let mut sink = RowSink::with_layout(&args.out, layout(args))?;
+    let bar = watched(source.users() as u64)?;
+    let mut shown = 0;
+    for piece in 0..source.pieces() {
+        let histories = source.piece(piece)?;
+        for batch in users_of(&histories, args.shard).chunks(args.batch as usize) {
+            if interrupt::asked() {
+                // Leaving drops the sink, which takes its unfinished file away.
+                bail!("interrupted; {} is as it was", args.out.display());
+            }
+            for (user, slate) in job.write(&histories, batch, generator, &mut sink, &mut tally)? {
+                if shown < args.show {
+                    let (key, items) = (histories.user_key(user), histories.of(user).items);
+                    text.push_str(&shown::list(key, items, source.catalog(), &slate, generator.catalog()));
+                    shown += 1;
+                }
+            }
+            bar.inc(batch.len() as u64);
+        }
     }
-    let options = reading(args.histories.iter().cloned().collect(), &args.input);
-    let (catalog, histories) = upnext_tables::read(&options, &mut |_| ControlFlow::Continue(()))?;
-    Ok((catalog, histories))
+    bar.finish_and_clear();
+    tally.refuse_nothing()?;
+    sink.finish()?;
+    let seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        let mut summary = tally.json();
+        summary["seconds"] = json!(seconds);
+        say::json(&summary)?;
+    } else {
+        say::news(&format!(
+            "{}: {} lists, {} rows in {}",
+            args.out.display(),
+            say::count(tally.lists),
+            say::count(tally.rows),
+            say::duration(seconds)
+        ));
+        tally.tell();
+    }
+    say::result(&text)?;
+    Ok(code(&tally))
+}
+
+/// Makes some lists, writes none, and says what all of them would take.
+fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Generator) -> Result<ExitCode> {
+    let mut users: Vec<UserId> = Vec::new();
+    let (started, mut tally, mut seconds) = (Instant::now(), Tally::default(), 0.0);
+    if source.pieces() > 0 {
+        let histories = source.piece(0)?;
+        users = users_of(&histories, args.shard);
+        // All over the piece, not its first users alone.
+        let step = users.len().div_ceil(TRIAL).max(1);
+        users = users.into_iter().step_by(step).collect();
+        let begun = Instant::now();
+        for batch in users.chunks(args.batch as usize) {
+            job.answer(&histories, batch, generator, &mut tally)?;
+        }
+        seconds = begun.elapsed().as_secs_f64();
+    }
+    tally.refuse_nothing()?;
+    let all = source.users() as f64 / f64::from(args.shard.map_or(1, |share| share.of));
+    let (rate, opening) = (users.len() as f64 / seconds.max(1e-9), started.elapsed().as_secs_f64() - seconds);
+    let estimate = opening * source.pieces() as f64 + all / rate;
+    let memory = upnext_train::memory::peak_rss_bytes().unwrap_or(0);
+    if args.json {
+        let mut summary = tally.json();
+        summary["users"] = json!(all.round());
+        summary["users_per_second"] = json!(rate);
+        summary["estimated_seconds"] = json!(estimate);
+        summary["peak_rss_bytes"] = json!(memory);
+        say::json(&summary)?;
+        return Ok(code(&tally));
+    }
+    let threads = rayon::current_num_threads();
+    say::news(&format!(
+        "tried {} of about {:.0} users: {rate:.0} a second on {threads} threads, {:.0} MiB of memory; all of them would take \
+         about {}",
+        users.len(),
+        all,
+        memory as f64 / f64::from(1 << 20),
+        say::duration(estimate)
+    ));
+    tally.tell();
+    Ok(code(&tally))
+}
+
+fn layout(args: &GenerateArgs) -> Layout {
+    if args.nested { Layout::Nested } else { Layout::Rows }
+}
+
+fn code(tally: &Tally) -> ExitCode {
+    if tally.failed > 0 { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS }
+}
+
+fn watched(users: u64) -> Result<ProgressBar> {
+    let bar = if say::is_watched() { ProgressBar::new(users) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("lists {wide_bar} {pos}/{len} {per_sec} {eta} left")?);
+    Ok(bar)
 }
 
 /// A file that lists are made from is not replaced by them.
@@ -122,7 +194,7 @@ fn known_keys(path: Option<&Path>, catalog: &Catalog) -> Result<Option<Vec<Strin
 }
 
 /// What every request of the job has in common.
-struct Asking<'a> {
+struct Job<'a> {
     map: ItemMap,
     deny: Vec<String>,
     allow: Option<Vec<String>>,
@@ -130,7 +202,47 @@ struct Asking<'a> {
     args: &'a GenerateArgs,
 }
 
-impl Asking<'_> {
+impl Job<'_> {
+    /// The lists of some users, counted.
+    fn answer(
+        &self,
+        histories: &Histories,
+        users: &[UserId],
+        generator: &Generator,
+        tally: &mut Tally,
+    ) -> Result<Vec<(UserId, upnext_generate::Slate)>> {
+        let requests: Vec<Request> =
+            users.iter().map(|&user| self.request(histories, user)).collect::<Result<_>>()?;
+        let mut slates = Vec::with_capacity(users.len());
+        for (&user, answer) in users.iter().zip(generator.generate(&requests)) {
+            let key = histories.user_key(user);
+            match answer {
+                Ok(slate) => {
+                    tally.add(key, &slate);
+                    slates.push((user, slate));
+                }
+                Err(error) => tally.fail(key, &error),
+            }
+        }
+        Ok(slates)
+    }
+
+    /// The same, written.
+    fn write(
+        &self,
+        histories: &Histories,
+        users: &[UserId],
+        generator: &Generator,
+        sink: &mut RowSink,
+        tally: &mut Tally,
+    ) -> Result<Vec<(UserId, upnext_generate::Slate)>> {
+        let slates = self.answer(histories, users, generator, tally)?;
+        for (user, slate) in &slates {
+            sink.slate(histories.user_key(*user), slate)?;
+        }
+        Ok(slates)
+    }
+
     fn request(&self, histories: &Histories, user: UserId) -> Result<Request> {
         let deny: Vec<&str> = self.deny.iter().map(String::as_str).collect();
         let mut builder = self
@@ -147,86 +259,5 @@ impl Asking<'_> {
             builder = builder.allow(&allow);
         }
         Ok(self.rules.add(builder).build()?)
-    }
-}
-
-/// What happened to the lists of a job.
-#[derive(Default)]
-struct Tally {
-    lists: u64,
-    short: u64,
-    fallback: u64,
-    skipped_events: u64,
-    failed: u64,
-    short_users: Vec<String>,
-    failures: Vec<(String, upnext_generate::RequestError)>,
-}
-
-impl Tally {
-    fn add(&mut self, user: &str, slate: &upnext_generate::Slate) {
-        self.lists += 1;
-        self.fallback += u64::from(slate.fallback);
-        self.skipped_events += slate.skipped as u64;
-        if slate.is_short() {
-            self.short += 1;
-            if self.short_users.len() < NAMED {
-                self.short_users.push(user.to_owned());
-            }
-        }
-    }
-
-    fn fail(&mut self, user: &str, error: &upnext_generate::RequestError) {
-        self.failed += 1;
-        if self.failures.len() < NAMED {
-            self.failures.push((user.to_owned(), error.clone()));
-        }
-    }
-
-    fn report(&self, args: &GenerateArgs, rows: u64, seconds: f64) -> Result<()> {
-        let failures: Vec<String> =
-            self.failures.iter().map(|(user, error)| format!("{user}: {error}")).collect();
-        if args.json {
-            return say::json(&json!({
-                "lists": self.lists,
-                "rows": rows,
-                "short": self.short,
-                "short_users": self.short_users,
-                "fallback": self.fallback,
-                "skipped_events": self.skipped_events,
-                "failed": self.failed,
-                "failures": failures,
-                "seconds": seconds,
-            }));
-        }
-        say::news(&format!(
-            "{}: {} lists, {} rows in {}",
-            args.out.display(),
-            say::count(self.lists),
-            say::count(rows),
-            say::duration(seconds)
-        ));
-        if self.short > 0 {
-            let named = self.short_users.join(", ");
-            say::news(&format!(
-                "{} lists are short, too few items being eligible: {named}",
-                say::count(self.short)
-            ));
-        }
-        if self.fallback > 0 {
-            say::news(&format!(
-                "{} lists are by popularity: no known item in the history",
-                say::count(self.fallback)
-            ));
-        }
-        if self.skipped_events > 0 {
-            say::news(&format!(
-                "{} events of items unknown to the model were left out",
-                say::count(self.skipped_events)
-            ));
-        }
-        for failure in &failures {
-            say::news(&format!("no list for {failure}"));
-        }
-        Ok(())
     }
 }

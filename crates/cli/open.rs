@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use upnext_data::sealed::recover;
-use upnext_data::{Catalog, FeatureFile, ItemFeatures, Prepared};
+use upnext_data::{Catalog, FeatureFile, ItemFeatures, Prepared, Reader};
 use upnext_model::ModelManifest;
 
 use crate::failure::BadInput;
@@ -17,12 +17,23 @@ fn is_there(dir: &Path) -> bool {
 
 /// A prepared folder.
 pub(crate) fn prepared(dir: &Path) -> Result<Prepared> {
+    check_prepared(dir)?;
+    Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))
+}
+
+/// A prepared folder, to be read shard by shard.
+pub(crate) fn reader(dir: &Path) -> Result<Reader> {
+    check_prepared(dir)?;
+    Reader::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))
+}
+
+fn check_prepared(dir: &Path) -> Result<()> {
     if !is_there(dir) {
         let made = "make one with `upnext prepare EVENTS --out DATA`";
         let why = if dir.exists() { "is a file, not a prepared folder" } else { "no such folder" };
         return Err(BadInput(format!("--data {}: {why}; {made}", dir.display())).into());
     }
-    Prepared::open(dir).with_context(|| format!("opening prepared folder {}", dir.display()))
+    Ok(())
 }
 
 /// The features of a catalogue's items out of feature files, with a word on how many items they cover. For an existing

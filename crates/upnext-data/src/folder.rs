@@ -1,6 +1,6 @@
 //! The prepared folder: a manifest, a catalogue, and the histories in shards.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::event_column::{ColumnKind, EventColumn, EventValues};
 use crate::manifest::{CATALOG, Manifest, VOCABULARIES, is_part, shard};
@@ -28,21 +28,13 @@ impl Prepared {
     /// # Errors
     /// When a file is missing, damaged or of another version; the error names the file and the tensor.
     pub fn open(dir: &Path) -> Result<Self> {
-        if !dir.exists() {
-            sealed::recover(dir)?;
-        }
-        let manifest = Manifest::read(dir)?;
-        let catalog = Catalog::read(&dir.join(CATALOG), manifest.file(dir, CATALOG)?)?;
-        manifest.check_count(dir, "items", manifest.items, catalog.len())?;
-        let columns = columns(dir, &manifest)?;
+        let reader = Reader::open(dir)?;
         let mut histories = Histories::empty();
-        for index in 0..manifest.shards(dir)? {
-            let name = shard(index);
-            let path = dir.join(&name);
-            let part = read_shard(&path, manifest.file(dir, &name)?, &columns)?;
-            part.check_items(catalog.len()).map_err(Error::within(&path))?;
-            histories.append(part).map_err(Error::within(&path))?;
+        for index in 0..reader.shards() {
+            let path = dir.join(shard(index));
+            histories.append(reader.read(index)?).map_err(Error::within(&path))?;
         }
+        let Reader { manifest, catalog, .. } = reader;
         manifest.check_count(dir, "users", manifest.users, histories.users())?;
         manifest.check_count(dir, "events", manifest.events, histories.events())?;
         Ok(Self { manifest, catalog, histories })
@@ -89,6 +81,53 @@ impl Prepared {
             let (catalog, origin) = fill(&mut shards)?;
             Ok(shards.finish(dir, &catalog, origin)?)
         })
+    }
+}
+
+/// A prepared folder that is read shard by shard, so that its histories need not fit in memory.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// What the folder says about itself.
+    pub manifest: Manifest,
+    /// Its items.
+    pub catalog: Catalog,
+    dir: PathBuf,
+    columns: Vec<EventColumn>,
+    shards: usize,
+}
+
+impl Reader {
+    /// Opens a folder and checks all but its shards, which are checked when they are read.
+    ///
+    /// # Errors
+    /// As [`Prepared::open`].
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !dir.exists() {
+            sealed::recover(dir)?;
+        }
+        let manifest = Manifest::read(dir)?;
+        let catalog = Catalog::read(&dir.join(CATALOG), manifest.file(dir, CATALOG)?)?;
+        manifest.check_count(dir, "items", manifest.items, catalog.len())?;
+        let (columns, shards) = (columns(dir, &manifest)?, manifest.shards(dir)?);
+        Ok(Self { manifest, catalog, dir: dir.to_owned(), columns, shards })
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The histories of a shard, numbered from 0 in it; users are in byte order of their keys over all shards.
+    ///
+    /// # Errors
+    /// When the shard is missing, damaged or holds items that the catalogue lacks.
+    pub fn read(&self, index: usize) -> Result<Histories> {
+        let name = shard(index);
+        let path = self.dir.join(&name);
+        let part = read_shard(&path, self.manifest.file(&self.dir, &name)?, &self.columns)?;
+        part.check_items(self.catalog.len()).map_err(Error::within(&path))?;
+        Ok(part)
     }
 }
 

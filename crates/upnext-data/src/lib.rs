@@ -52,7 +52,7 @@ pub use catalog::{Catalog, Column};
 pub use error::{Error, Result};
 pub use event_column::{ColumnKind, EventColumn, EventValues};
 pub use features::{Coverage, FeatureFile, ItemFeatures, Modality};
-pub use folder::Prepared;
+pub use folder::{Prepared, Reader};
 pub use history::{Histories, History};
 pub use id::{ItemId, UserId};
 pub use manifest::Manifest;

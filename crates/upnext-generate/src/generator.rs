@@ -5,7 +5,7 @@ use std::path::Path;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use upnext_data::{Catalog, ItemId};
-use upnext_model::{Adjusting, ModelConfig, Served, Vectors};
+use upnext_model::{Adjusting, ModelConfig, ModelManifest, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
@@ -80,6 +80,12 @@ impl Generator {
     #[must_use]
     pub fn config(&self) -> &ModelConfig {
         &self.served.config
+    }
+
+    /// Where the model comes from and how good it is; its seal tells models apart.
+    #[must_use]
+    pub fn manifest(&self) -> &ModelManifest {
+        &self.served.manifest
     }
 
     /// Maps the ids of another catalog onto the model's, for requests by id.

@@ -284,6 +284,25 @@ pub enum Error {
         /// The file that was asked for.
         path: PathBuf,
     },
+    /// A folder holds the parts of another job.
+    #[error(
+        "{}: holds parts of another job, which differs in {field}; name another folder, or replace them with --overwrite",
+        path.display()
+    )]
+    OtherJob {
+        /// The folder.
+        path: PathBuf,
+        /// What of the job differs.
+        field: String,
+    },
+    /// A folder for parts holds something else.
+    #[error("{}: holds {found:?}, which no job of ours has written; name a folder of its own", path.display())]
+    NotParts {
+        /// The folder.
+        path: PathBuf,
+        /// One of the other files.
+        found: String,
+    },
     /// A list file could not be written; what stood there before is unharmed.
     #[error("{}: cannot be written", path.display())]
     Write {

@@ -1,0 +1,111 @@
+//! A job into a folder, part by part: killed at any moment and run again, it ends with the same bytes.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use upnext_generate::Generator;
+use upnext_tables::Parts;
+
+use super::source::{Source, users_of};
+use super::tally::Tally;
+use super::{Job, code, layout, watched};
+use crate::args::GenerateArgs;
+use crate::failure::BadInput;
+use crate::{interrupt, say};
+
+pub(super) fn run(
+    args: &GenerateArgs,
+    job: &Job<'_>,
+    source: &Source,
+    generator: &Generator,
+) -> Result<ExitCode> {
+    let Source::Shards(reader) = source else {
+        let what = "lists of an event file go into one file; for a folder of parts, turn it into a prepared folder by upnext \
+                    prepare and name that by --data";
+        return Err(BadInput(what.to_owned()).into());
+    };
+    let about = about(args, job, generator, &reader.manifest.data_hash());
+    let parts = Parts::open(&args.out, &about, layout(args), args.overwrite)?;
+    interrupt::catch("stopping after this batch; finished parts stay, and the same command goes on from them")?;
+    let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
+    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |share| share.of)))?;
+    for shard in 0..source.pieces() {
+        let histories = source.piece(shard)?;
+        let users = users_of(&histories, args.shard);
+        for (chunk, users) in users.chunks(args.part_users as usize).enumerate() {
+            let share = args.shard.map(|share| format!("{share}-")).unwrap_or_default();
+            let name = format!("part-{share}{shard:05}-{chunk:04}.{}", args.part_format);
+            if let Some(tally) = parts.written(&name)?.and_then(|tally| serde_json::from_value(tally).ok()) {
+                all.merge(tally);
+                kept += 1;
+                bar.inc(users.len() as u64);
+                continue;
+            }
+            let (mut sink, mut tally) = (parts.sink(&name)?, Tally::default());
+            for batch in users.chunks(args.batch as usize) {
+                if interrupt::asked() {
+                    let parts = kept + written;
+                    bail!("interrupted; {parts} parts are whole, and the same command goes on from them");
+                }
+                job.write(&histories, batch, generator, &mut sink, &mut tally)?;
+                bar.inc(batch.len() as u64);
+            }
+            sink.finish()?;
+            parts.seal_part(&name, serde_json::to_value(&tally)?)?;
+            all.merge(tally);
+            written += 1;
+        }
+    }
+    bar.finish_and_clear();
+    all.refuse_nothing()?;
+    let mut summary = all.json();
+    let seconds = started.elapsed().as_secs_f64();
+    summary["parts"] = json!(kept + written);
+    parts.finish(args.shard.map(|share| share.to_string()).as_deref(), &summary)?;
+    summary["parts_kept"] = json!(kept);
+    summary["seconds"] = json!(seconds);
+    if args.json {
+        say::json(&summary)?;
+        return Ok(code(&all));
+    }
+    let again = if kept > 0 { format!(", {kept} of them from before") } else { String::new() };
+    say::news(&format!(
+        "{}: {} lists, {} rows, {} parts{again} in {}",
+        args.out.display(),
+        say::count(all.lists),
+        say::count(all.rows),
+        kept + written,
+        say::duration(seconds)
+    ));
+    all.tell();
+    Ok(code(&all))
+}
+
+/// All that the lists of a job depend on. Its shares have it in common.
+fn about(args: &GenerateArgs, job: &Job<'_>, generator: &Generator, data: &str) -> Value {
+    let (methods, rules) = (args.methods, &args.rules);
+    json!({
+        "version": 1,
+        "model": generator.manifest().seal,
+        "data": data,
+        "length": args.length,
+        "method": format!("{:?}", methods.of(args.method)),
+        "seed": methods.seed,
+        "keep_seen": args.keep_seen,
+        "deny": job.deny,
+        "allow": job.allow,
+        "where": rules.only,
+        "pin": rules.pin,
+        "at_most": rules.at_most,
+        "at_least": rules.at_least,
+        "diversify": rules.diversify,
+        "cold_boost": args.adjust.cold_boost,
+        "popularity_penalty": args.adjust.popularity_penalty,
+        "nested": args.nested,
+        "part_format": args.part_format.to_string(),
+        "part_users": args.part_users,
+        "shares": args.shard.map_or(1, |share| share.of),
+    })
+}

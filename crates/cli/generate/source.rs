@@ -1,0 +1,71 @@
+//! Whose histories are continued: shard by shard out of a prepared folder, or all of an event file.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use upnext_data::chance::name_key;
+use upnext_data::{Catalog, Histories, Reader, UserId};
+
+use crate::args::{GenerateArgs, OneOf};
+use crate::open;
+use crate::prepare::reading;
+
+/// Histories in pieces, of which one is in memory at a time.
+pub(super) enum Source {
+    /// A prepared folder's shards.
+    Shards(Box<Reader>),
+    /// An event file, read.
+    Read(Box<(Catalog, Histories)>),
+}
+
+impl Source {
+    pub(super) fn open(args: &GenerateArgs) -> Result<Self> {
+        if let Some(dir) = &args.data {
+            return Ok(Self::Shards(Box::new(open::reader(dir)?)));
+        }
+        let options = reading(args.histories.iter().cloned().collect(), &args.input);
+        let read = upnext_tables::read(&options, &mut |_| ControlFlow::Continue(()))?;
+        Ok(Self::Read(Box::new(read)))
+    }
+
+    /// The catalogue that the histories' ids belong to.
+    pub(super) fn catalog(&self) -> &Catalog {
+        match self {
+            Self::Shards(reader) => &reader.catalog,
+            Self::Read(read) => &read.0,
+        }
+    }
+
+    pub(super) fn users(&self) -> usize {
+        match self {
+            Self::Shards(reader) => reader.manifest.users,
+            Self::Read(read) => read.1.users(),
+        }
+    }
+
+    pub(super) fn pieces(&self) -> usize {
+        match self {
+            Self::Shards(reader) => reader.shards(),
+            Self::Read(_) => 1,
+        }
+    }
+
+    pub(super) fn piece(&self, index: usize) -> Result<Cow<'_, Histories>> {
+        match self {
+            Self::Shards(reader) => Ok(Cow::Owned(reader.read(index)?)),
+            Self::Read(read) => Ok(Cow::Borrowed(&read.1)),
+        }
+    }
+}
+
+/// The users of a piece that belong to a share of the job: by a hash of their keys, so that a user stays where they are
+/// whoever joins.
+pub(super) fn users_of(histories: &Histories, share: Option<OneOf>) -> Vec<UserId> {
+    let is_ours = |user: &UserId| {
+        share.is_none_or(|share| {
+            name_key(histories.user_key(*user)) % u64::from(share.of) == u64::from(share.index - 1)
+        })
+    };
+    histories.iter().map(|(user, _)| user).filter(is_ours).collect()
+}

@@ -1,0 +1,151 @@
+//! Nightly jobs: parts, shares, kills, and what they leave on the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use upnext_data::Prepared;
+
+use crate::support::{Place, Row, fail, rows, succeed, upnext};
+
+/// How often a job is killed here; a release sets the variable to more.
+fn kills() -> u64 {
+    std::env::var("UPNEXT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+fn arguments(place: &Place, out: &str, more: &[&str]) -> Vec<String> {
+    let (model, data, out) = (place.text("run/model"), place.text("data"), place.text(out));
+    let fixed = ["generate", "--model", &model, "--data", &data, "--out", &out];
+    fixed.iter().chain(more).map(|&argument| argument.to_owned()).collect()
+}
+
+const JOB: [&str; 10] = [
+    "--part-users", "40", "--part-format", "csv", "--batch", "4", "--method", "beam", "--width", "64",
+];
+
+/// Every visible file of a folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let files = entries.filter(|path| path.is_file() && !name(path).starts_with('.'));
+    files.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+}
+
+/// The rows of all parts.
+fn all_rows(folder: &Path) -> Vec<Row> {
+    let names = files(folder).into_keys().filter(|name| name.starts_with("part-"));
+    names.flat_map(|name| rows(&folder.join(name))).collect()
+}
+
+#[test]
+fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
+    let place = Place::trained();
+    let started = Instant::now();
+    succeed(arguments(&place, "whole", &JOB));
+    let whole = started.elapsed();
+    let (mut interrupted, mut kept) = (0, 0);
+    for kill in 0..kills() {
+        // Instants all over the job, no two alike.
+        let share = (kill as f64 + 1.0) * 0.618_034 % 1.0;
+        let mut command = upnext(arguments(&place, "killed", &JOB));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(whole.mul_f64(share * 0.9));
+        child.kill().unwrap();
+        interrupted += u32::from(!child.wait().unwrap().success());
+    }
+    assert!(interrupted > 0, "every job ended before it was killed");
+    let summary: Value =
+        serde_json::from_str(&succeed(arguments(&place, "killed", &[&JOB[..], &["--json"]].concat()))).unwrap();
+    kept += summary["parts_kept"].as_u64().unwrap();
+    assert!(kept > 0, "{summary}");
+    assert_eq!(files(&place.path("killed")), files(&place.path("whole")));
+    let users: Vec<String> = all_rows(&place.path("killed")).into_iter().map(|row| row.user).collect();
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let distinct: BTreeSet<&String> = users.iter().collect();
+    assert_eq!((distinct.len(), users.len()), (data.histories.users(), 10 * data.histories.users()));
+    // A part that is damaged is made again.
+    let (name, bytes) = files(&place.path("killed")).into_iter().find(|(name, _)| name.starts_with("part-")).unwrap();
+    fs::write(place.path("killed").join(&name), &bytes[1..]).unwrap();
+    succeed(arguments(&place, "killed", &JOB));
+    assert_eq!(files(&place.path("killed")), files(&place.path("whole")));
+}
+
+#[test]
+fn shares_and_parts_make_the_rows_of_one_file() {
+    let place = Place::trained();
+    let sorted = |mut rows: Vec<Row>| {
+        rows.sort_by(|a, b| (&a.user, a.rank).cmp(&(&b.user, b.rank)));
+        rows
+    };
+    succeed(arguments(&place, "lists.csv", &[]));
+    let expected = rows(&place.path("lists.csv"));
+    for share in ["1/2", "2/2"] {
+        succeed(arguments(&place, "shared", &["--part-users", "30", "--part-format", "csv", "--shard", share]));
+    }
+    assert_eq!(sorted(all_rows(&place.path("shared"))), expected);
+    for share in ["1of2", "2of2"] {
+        let summary = fs::read(place.path("shared").join(format!("_summary-{share}.json"))).unwrap();
+        let summary: Value = serde_json::from_slice(&summary).unwrap();
+        assert!(summary["lists"].as_u64().unwrap() > 0, "{summary}");
+    }
+    let part = |share: &str, out: &str| {
+        succeed(arguments(&place, out, &["--shard", share]));
+        rows(&place.path(out))
+    };
+    assert_eq!(sorted([part("1/2", "a.csv"), part("2/2", "b.csv")].concat()), expected);
+    // Parquet, the default, holds as many.
+    let summary: Value = serde_json::from_str(&succeed(arguments(&place, "parquet", &["--json"]))).unwrap();
+    assert_eq!(summary["rows"].as_u64().unwrap() as usize, expected.len());
+    assert!(files(&place.path("parquet")).contains_key("part-00000-0000.parquet"));
+}
+
+#[test]
+fn a_folder_belongs_to_one_job() {
+    let place = Place::trained();
+    succeed(arguments(&place, "out", &["--part-format", "csv"]));
+    let before = files(&place.path("out"));
+    for (more, field) in [
+        (&["--length", "5"][..], "length"),
+        (&["--method", "beam"], "method"),
+        (&["--where", "genres != ''"], "where"),
+        (&["--cold-boost", "1"], "cold_boost"),
+        (&["--shard", "1/3"], "shares"),
+    ] {
+        let error = fail(2, arguments(&place, "out", &[more, &["--part-format", "csv"]].concat()));
+        assert!(error.contains("another job") && error.contains(field), "{error}");
+        assert_eq!(files(&place.path("out")), before);
+    }
+    succeed(arguments(&place, "out", &["--part-format", "csv", "--length", "5", "--overwrite"]));
+    assert_ne!(files(&place.path("out")), before);
+    fs::write(place.path("out/mine.txt"), "mine").unwrap();
+    let error = fail(2, arguments(&place, "out", &["--part-format", "csv", "--overwrite"]));
+    assert!(error.contains("mine.txt"), "{error}");
+    let events = place.text("events.csv");
+    let (model, out) = (place.text("run/model"), place.text("other"));
+    let error = fail(2, ["generate", "--model", &model, "--histories", &events, "--out", &out]);
+    assert!(error.contains("upnext prepare"), "{error}");
+    assert!(!place.path("other").exists());
+}
+
+#[test]
+fn a_dry_run_estimates_and_writes_nothing() {
+    let place = Place::trained();
+    for out in ["dry", "dry.csv"] {
+        let text = succeed(arguments(&place, out, &["--dry-run", "--json"]));
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        let users = Prepared::open(&place.path("data")).unwrap().histories.users();
+        assert_eq!(summary["users"].as_f64(), Some(users as f64));
+        for key in ["users_per_second", "estimated_seconds", "peak_rss_bytes"] {
+            assert!(summary[key].as_f64().unwrap() > 0.0, "{summary}");
+        }
+        assert!(!place.path(out).exists());
+    }
+    for share in ["0/2", "3/2", "1", "x/y"] {
+        let error = fail(2, arguments(&place, "dry", &["--shard", share]));
+        assert!(error.contains("I from 1 to N"), "{error}");
+    }
+}
