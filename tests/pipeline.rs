@@ -113,6 +113,11 @@ fn ways_to_make_lists_stand_beside_each_other() {
         let recall = lists["recall"].as_f64().unwrap();
         assert!(low <= recall && recall <= high && recall > 0.0, "{way}: {lists}");
     }
+    // A group that no other disturbs is a beam as wide as it is; one that does not come out even is refused.
+    let of_beam = |more: &[&str]| ask(&[&["beam", "--no-baselines"], more].concat())["lists"]["beam"]["recall"].clone();
+    assert_eq!(of_beam(&["--width", "4", "--groups", "4", "--diversity", "0"]), of_beam(&["--width", "1"]));
+    let uneven = fail(2, fixed.iter().chain(&["beam", "--width", "4", "--groups", "3"]));
+    assert!(uneven.contains("dealt out evenly"), "{uneven}");
     // Drawing from one item is a beam of one, and the same lists whoever else is measured.
     let few = ask(&["beam,sample", "--width", "1", "--top-k", "1", "--no-baselines"]);
     let without_time = |way: &str| {

@@ -470,6 +470,13 @@ pub(crate) struct MethodArgs {
     /// Beams kept by --method beam and hybrid.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) width: u32,
+    /// Groups that the beams of --method beam are dealt out to, so that they keep off each other's items; --width is a
+    /// multiple of it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) groups: u32,
+    /// What an item loses, in log-probability, for each list of an earlier group that takes it in the same place.
+    #[arg(long, value_name = "D", default_value_t = 0.5, value_parser = not_negative)]
+    pub(crate) diversity: f32,
     /// Items that --method hybrid finds by beam search.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) autoregressive: u32,
@@ -509,10 +516,11 @@ impl std::fmt::Display for MethodName {
 
 impl MethodArgs {
     pub(crate) fn of(self, name: MethodName) -> Method {
-        let Self { width, autoregressive, temperature, top_k, draws, .. } = self;
-        let (width, autoregressive) = (width as usize, autoregressive as usize);
+        let Self { width, groups, diversity, autoregressive, temperature, top_k, draws, .. } = self;
+        let (width, groups, autoregressive) = (width as usize, groups as usize, autoregressive as usize);
         match name {
             MethodName::TopK => Method::TopK,
+            MethodName::Beam if groups > 1 => Method::DiverseBeam { width, groups, diversity },
             MethodName::Beam => Method::Beam { width },
             MethodName::Hybrid => Method::Hybrid { autoregressive, width },
             MethodName::Sample => {
@@ -520,6 +528,10 @@ impl MethodArgs {
             }
         }
     }
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    finite(text).and_then(|number| if number >= 0.0 { Ok(number) } else { Err("must not be below 0".to_owned()) })
 }
 
 fn positive(text: &str) -> Result<f32, String> {

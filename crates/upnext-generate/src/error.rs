@@ -67,6 +67,17 @@ pub enum RequestError {
         /// Most of them ([`crate::MAX_WIDTH`]), where there is a most.
         most: Option<usize>,
     },
+    /// Beams cannot be dealt out to groups.
+    #[error("{width} beams cannot be dealt out evenly to {groups} groups: ask for a multiple")]
+    Groups {
+        /// Groups asked for.
+        groups: usize,
+        /// Beams asked for.
+        width: usize,
+    },
+    /// Groups of beams were to keep off each other by what is no such number.
+    #[error("the diversity of groups is a finite number from 0 on, not {0}")]
+    Diversity(f32),
     /// Items were to be drawn at a temperature that is not a positive number.
     #[error("items are drawn at a temperature above 0, not at {0}")]
     Temperature(f32),

@@ -63,6 +63,6 @@ impl Popularity {
             items.push(next.item.0);
             places.push(next);
         }
-        plan.end(places)
+        plan.end(places).map(Into::into)
     }
 }

@@ -9,11 +9,11 @@ use upnext_model::{Adjusting, ModelConfig, ModelManifest, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
-use crate::score::{Answer, Engine, Place, network};
+use crate::score::{Answer, Engine, Lists, Place, network};
 use crate::search::Prompts;
 use crate::similar::similar;
 use crate::{
-    Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request, RequestError, ScoredItem, Slate, Threads, one_pass, search,
+    Alternative, Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request, RequestError, ScoredItem, Slate, Threads, one_pass, search,
 };
 
 /// A frozen model, ready to answer. Open it once and share it between threads.
@@ -198,12 +198,12 @@ impl Generator {
 
     /// The slate of one plan whose prompt has been read before.
     pub(crate) fn answer_after(&self, plan: &Plan, prompts: Prompts<'_>) -> Result<Slate, RequestError> {
-        let places = match plan.asks_network() {
+        let lists = match plan.asks_network() {
             false => self.without_network(plan)?,
             true if plan.grows() => only(search::answer_after(&[plan], prompts, self.engine()))?,
             true => only(one_pass::answer_after(&[plan], prompts.states_br, self.engine()))?,
         };
-        Ok(self.slate(plan, &places))
+        Ok(self.slate(plan, &lists))
     }
 
     pub(crate) fn engine(&self) -> Engine<'_> {
@@ -264,21 +264,27 @@ impl Generator {
     fn without_network(&self, plan: &Plan) -> Answer {
         match plan.prompt.is_empty() {
             true => self.popularity.answer(plan),
-            false if plan.places == 0 => plan.end(Vec::new()),
-            false => Ok(Vec::new()),
+            false if plan.places == 0 => plan.end(Vec::new()).map(Into::into),
+            false => Ok(Lists::default()),
         }
     }
 
-    fn slate(&self, plan: &Plan, places: &[Place]) -> Slate {
+    fn slate(&self, plan: &Plan, lists: &Lists) -> Slate {
         let scored = |place: &Place| ScoredItem {
             item: place.item,
             key: self.served.catalog.key(place.item).to_owned(),
             score: place.log_prob,
             pinned: plan.rules.is_pinned(place.item.0),
         };
-        Slate {
+        let sum = |places: &[Place]| places.iter().fold(0.0, |sum, place| sum + place.log_prob);
+        let alternative = |places: &Vec<Place>| Alternative {
             items: places.iter().map(scored).collect(),
-            score: places.iter().fold(0.0, |sum, place| sum + place.log_prob),
+            score: sum(places),
+        };
+        Slate {
+            items: lists.best.iter().map(scored).collect(),
+            score: sum(&lists.best),
+            alternatives: lists.others.iter().map(alternative).collect(),
             exactness: Exactness::Exact,
             requested: plan.requested,
             skipped: plan.skipped,
@@ -290,7 +296,7 @@ impl Generator {
 
 /// The answer of one plan.
 fn only(answers: Vec<Answer>) -> Answer {
-    answers.into_iter().next().unwrap_or(Ok(Vec::new()))
+    answers.into_iter().next().unwrap_or_else(|| Ok(Lists::default()))
 }
 
 /// Cuts plans into runs that fit `budget` bytes together; every run has at least one plan.

@@ -54,6 +54,6 @@ pub use item_set::{ConditionError, ItemSet};
 pub use options::{Options, Threads};
 pub use request::{Event, MAX_WIDTH, Method, Request, RequestBuilder};
 pub use session::Session;
-pub use slate::{Exactness, ScoredItem, Slate};
+pub use slate::{Alternative, Exactness, ScoredItem, Slate};
 pub use stop::Cancel;
 pub use upnext_model::Adjustment;

@@ -175,7 +175,7 @@ impl<'a> List<'a> {
 
     fn finish(self) -> Answer {
         self.done.unwrap_or(Ok(()))?;
-        self.plan.end(self.places)
+        self.plan.end(self.places).map(Into::into)
     }
 }
 

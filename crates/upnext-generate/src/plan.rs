@@ -6,8 +6,8 @@ use upnext_model::{Adjustment, ModelConfig, Served};
 use crate::eligible::Eligible;
 use crate::request::Past;
 use crate::rules::Rules;
-use crate::score::{Answer, Place};
-use crate::search::Draws;
+use crate::score::Place;
+use crate::search::{Beams, Draws};
 use crate::stop::Stop;
 use crate::{Method, Request, RequestError};
 
@@ -16,8 +16,8 @@ use crate::{Method, Request, RequestError};
 pub(crate) enum Way {
     /// All of it from one pass.
     OnePass,
-    /// By `width` beams until `grown` items stand in it; the rest from one pass.
-    Beam { width: usize, grown: usize },
+    /// By beams until `grown` items stand in it; the rest from one pass.
+    Beam { beams: Beams, grown: usize },
     /// Joined from drawn lists.
     Sample(Draws),
 }
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
     pub(crate) places: usize,
     pub(crate) way: Way,
+    /// Further lists that are wanted.
+    pub(crate) alternatives: usize,
     pub(crate) stop: Stop,
     /// Items asked for.
     pub(crate) requested: usize,
@@ -67,7 +69,7 @@ impl Plan {
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
         let steps = match request.method {
             Method::TopK => 0,
-            Method::Beam { .. } | Method::Sample { .. } => length.saturating_sub(1),
+            Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Sample { .. } => length.saturating_sub(1),
             Method::Hybrid { autoregressive, .. } => autoregressive.min(length.saturating_sub(1)),
         };
         if steps > window / 2 {
@@ -94,6 +96,7 @@ impl Plan {
             diversify: request.diversify,
             places,
             way: Way::new(request, places),
+            alternatives: request.alternatives,
             stop: request.stop.clone(),
             requested: length,
             skipped,
@@ -107,7 +110,7 @@ impl Plan {
     }
 
     /// A list at its end: pinned items that no place was found for stand behind it; without its shares it is refused.
-    pub(crate) fn end(&self, mut places: Vec<Place>) -> Answer {
+    pub(crate) fn end(&self, mut places: Vec<Place>) -> Result<Vec<Place>, RequestError> {
         places.extend(self.rules.pins_from(places.len()).map(Place::pinned));
         let items: Vec<u32> = places.iter().map(|place| place.item.0).collect();
         match self.rules.are_kept(&items) {
@@ -129,7 +132,7 @@ impl Plan {
         let panels = |positions: usize| positions.div_ceil(32).saturating_mul(32);
         let (width, weighed) = match self.way {
             Way::OnePass => (0, 0),
-            Way::Beam { width, .. } => (width, width),
+            Way::Beam { beams, .. } => (beams.width, beams.width),
             Way::Sample(draws) => (draws.count, draws.top_k),
         };
         let own = panels(self.places).saturating_mul(2 * width);
@@ -144,9 +147,16 @@ impl Way {
     /// A list of one item is the same by every search, from one pass; so is one whose items all come from one.
     fn new(request: &Request, places: usize) -> Self {
         match request.method {
-            Method::Beam { width } if places > 1 => Self::Beam { width, grown: places },
+            // Alternatives to the best item are lists of a search, too.
+            Method::Beam { width } if places > 1 || request.alternatives > 0 => {
+                Self::Beam { beams: Beams::of(width), grown: places }
+            }
+            Method::DiverseBeam { width, groups, diversity } if places > 1 || request.alternatives > 0 => {
+                let beams = Beams { width, groups, diversity: f64::from(diversity) };
+                Self::Beam { beams, grown: places }
+            }
             Method::Hybrid { autoregressive, width } if places > 1 && autoregressive > 0 => {
-                Self::Beam { width, grown: autoregressive.min(places) }
+                Self::Beam { beams: Beams::of(width), grown: autoregressive.min(places) }
             }
             Method::Sample { temperature, top_k, draws } => Self::Sample(Draws {
                 temperature: f64::from(temperature),
@@ -154,7 +164,9 @@ impl Way {
                 count: draws,
                 seed: request.seed,
             }),
-            Method::TopK | Method::Beam { .. } | Method::Hybrid { .. } => Self::OnePass,
+            Method::TopK | Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Hybrid { .. } => {
+                Self::OnePass
+            }
         }
     }
 }

@@ -42,6 +42,17 @@ pub enum Method {
         /// w: partial lists kept after each step, 1 to [`MAX_WIDTH`]. One is greedy search.
         width: usize,
     },
+    /// Beams in groups that keep off each other's items (Vijayakumar et al. 2018, arXiv 1610.02424): lists of different kinds
+    /// to choose among, by [`RequestBuilder::alternatives`].
+    DiverseBeam {
+        /// w: partial lists of all groups together, a multiple of their number, at most [`MAX_WIDTH`].
+        width: usize,
+        /// Groups, at least 1. One is [`Method::Beam`].
+        groups: usize,
+        /// What an item loses, in log-probability, for each list of an earlier group that takes it in the same place; 0 or
+        /// more. It decides which lists are kept, not what they score.
+        diversity: f32,
+    },
     /// The first items by beam, each after those before it; the rest from one pass after them.
     Hybrid {
         /// Items found by beam, at least 1.
@@ -82,6 +93,7 @@ pub struct Request {
     pub(crate) only: Vec<ItemSet>,
     pub(crate) rules: Asked,
     pub(crate) diversify: f32,
+    pub(crate) alternatives: usize,
     pub(crate) at: Option<i64>,
     pub(crate) adjustment: Adjustment,
     pub(crate) seed: u64,
@@ -160,6 +172,7 @@ impl RequestBuilder {
             only: Vec::new(),
             rules: Asked::default(),
             diversify: 0.0,
+            alternatives: 0,
             at: None,
             adjustment: Adjustment::default(),
             seed: 0,
@@ -232,6 +245,13 @@ impl RequestBuilder {
         self
     }
 
+    /// Up to so many further lists of a beam search, best first, beside the best one. Of lists that hold the same items in
+    /// another order the best alone is kept.
+    pub fn alternatives(mut self, most: usize) -> Self {
+        self.request.alternatives = most;
+        self
+    }
+
     /// When the list will be shown, in Unix seconds, for models that use the time of the request.
     pub fn at(mut self, at: i64) -> Self {
         self.request.at = Some(at);
@@ -292,6 +312,15 @@ impl RequestBuilder {
         match self.request.method {
             Method::TopK => {}
             Method::Beam { width } => within("beams", width)?,
+            Method::DiverseBeam { width, groups, diversity } => {
+                within("beams", width)?;
+                if groups == 0 || !width.is_multiple_of(groups) {
+                    return Err(RequestError::Groups { groups, width });
+                }
+                if !(diversity >= 0.0 && diversity.is_finite()) {
+                    return Err(RequestError::Diversity(diversity));
+                }
+            }
             Method::Hybrid { autoregressive, width } => {
                 within("beams", width)?;
                 if autoregressive == 0 {

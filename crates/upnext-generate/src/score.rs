@@ -48,8 +48,21 @@ impl Scored {
     }
 }
 
-/// One list, or why there is none.
-pub(crate) type Answer = Result<Vec<Place>, RequestError>;
+/// The list that answers a request, and alternatives to it, best first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) best: Vec<Place>,
+    pub(crate) others: Vec<Vec<Place>>,
+}
+
+impl From<Vec<Place>> for Lists {
+    fn from(best: Vec<Place>) -> Self {
+        Self { best, others: Vec::new() }
+    }
+}
+
+/// What a request is answered with, or why it is not.
+pub(crate) type Answer = Result<Lists, RequestError>;
 
 /// Asks for the `k` best eligible items after a state, or for one that is given.
 pub(crate) struct Ask<'a> {

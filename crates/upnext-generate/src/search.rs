@@ -13,6 +13,7 @@
 mod beam;
 mod sample;
 
+pub(crate) use beam::Beams;
 pub(crate) use sample::Draws;
 
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ use upnext_model::Cache;
 use crate::RequestError;
 use crate::one_pass::{Start, complete};
 use crate::plan::{Plan, Way};
-use crate::score::{Answer, Ask, Engine, Place, Scored};
+use crate::score::{Answer, Ask, Engine, Lists, Place, Scored};
 
 /// A list in the making.
 #[derive(Clone, Debug, Default)]
@@ -33,13 +34,15 @@ struct Hypothesis {
     log_probs: Vec<f64>,
     /// Sum of `log_probs`.
     score: f64,
+    /// The group of beams that keeps it; none before there are any.
+    group: Option<usize>,
 }
 
 /// How a search goes on.
 #[derive(Clone, Copy)]
 enum Rule<'p> {
-    /// The best `width` lists of each step.
-    Beam { width: usize },
+    /// The best lists of each step.
+    Beam(Beams),
     /// Lists drawn one beside the other.
     Sample(Draws),
     /// This list and no other: what are its log-probabilities?
@@ -94,15 +97,15 @@ pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
 /// The same where the prompts have been read before.
 pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine<'_>) -> Vec<Answer> {
     let first = |slot: usize| match plans[slot].way {
-        Way::OnePass => Search::new(slot, plans[slot], Rule::Beam { width: 1 }, 0),
-        Way::Beam { width, grown } => Search::new(slot, plans[slot], Rule::Beam { width }, grown),
+        Way::OnePass => Search::new(slot, plans[slot], Rule::Beam(Beams::of(1)), 0),
+        Way::Beam { beams, grown } => Search::new(slot, plans[slot], Rule::Beam(beams), grown),
         Way::Sample(draws) => Search::new(slot, plans[slot], Rule::Sample(draws), plans[slot].places),
     };
     let found = run((0..plans.len()).map(first).collect(), prompts, engine);
     // What a beam has begun is completed from one pass; drawn lists are joined to one, whose own log-probabilities are read.
     let mut joined: Vec<Option<Vec<u32>>> = vec![None; plans.len()];
     let mut begun: Vec<(usize, Start<'_>)> = Vec::new();
-    let mut answers: Vec<Answer> = vec![Ok(Vec::new()); plans.len()];
+    let mut answers: Vec<Answer> = vec![Ok(Lists::default()); plans.len()];
     for (slot, (plan, found)) in plans.iter().zip(&found).enumerate() {
         match (found, plan.way) {
             (Err(error), _) => answers[slot] = Err(error.clone()),
@@ -110,7 +113,7 @@ pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine
             (Ok(found), _) if !found.state.is_empty() => {
                 begun.push((slot, Start { plan, state: &found.state, begun: best(&found.lists) }));
             }
-            (Ok(found), _) => answers[slot] = Ok(best(&found.lists)),
+            (Ok(found), _) => answers[slot] = listed(&found.lists, plan),
         }
     }
     let again: Vec<usize> = (0..plans.len()).filter(|&slot| joined[slot].is_some()).collect();
@@ -119,10 +122,8 @@ pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine
         Search::new(slot, plans[slot], Rule::Given(list), list.len())
     });
     for (&slot, found) in again.iter().zip(run(searches.collect(), prompts, engine)) {
-        answers[slot] = found.map(|found| best(&found.lists));
+        answers[slot] = found.and_then(|found| plans[slot].end(best(&found.lists))).map(Into::into);
     }
-    let end = |(answer, plan): (Answer, &&Plan)| answer.and_then(|places| plan.end(places));
-    answers = answers.into_iter().zip(plans).map(end).collect();
     let (slots, starts): (Vec<usize>, Vec<Start<'_>>) = begun.into_iter().unzip();
     for (slot, answer) in slots.into_iter().zip(complete(starts, engine)) {
         answers[slot] = answer;
@@ -130,11 +131,17 @@ pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine
     answers
 }
 
+/// The best list of a search and the alternatives to it that its request asks for.
+fn listed(lists: &[Hypothesis], plan: &Plan) -> Answer {
+    let mut lists = beam::distinct(lists.to_vec(), plan.alternatives).into_iter();
+    let best = lists.next().map(|list| list.places()).unwrap_or_default();
+    let others = lists.filter_map(|list| plan.end(list.places()).ok()).collect();
+    Ok(Lists { best: plan.end(best)?, others })
+}
+
 /// The places of the first list.
 fn best(lists: &[Hypothesis]) -> Vec<Place> {
-    let Some(best) = lists.first() else { return Vec::new() };
-    let places = best.items.iter().zip(&best.log_probs);
-    places.map(|(&id, &log_prob)| Place { item: ItemId(id), log_prob }).collect()
+    lists.first().map(Hypothesis::places).unwrap_or_default()
 }
 
 /// Grows searches to their ends, one answer a search, in their order.
@@ -218,6 +225,11 @@ fn step<'p>(
 }
 
 impl Hypothesis {
+    fn places(&self) -> Vec<Place> {
+        let places = self.items.iter().zip(&self.log_probs);
+        places.map(|(&id, &log_prob)| Place { item: ItemId(id), log_prob }).collect()
+    }
+
     fn then(&self, place: &Place) -> Self {
         let mut longer = self.clone();
         longer.items.push(place.item.0);
@@ -229,7 +241,7 @@ impl Hypothesis {
 
 impl<'p> Search<'p> {
     fn new(slot: usize, plan: &'p Plan, rule: Rule<'p>, places: usize) -> Self {
-        let wants_state = matches!(rule, Rule::Beam { .. }) && places < plan.places;
+        let wants_state = matches!(rule, Rule::Beam(_)) && places < plan.places;
         let (hypotheses, ended) = (vec![Hypothesis::default()], Vec::new());
         Self { slot, plan, rule, places, hypotheses, ended, has_fanned_out: false, wants_state }
     }
@@ -252,7 +264,7 @@ impl<'p> Search<'p> {
         }
         let (k, given) = match self.rule {
             // Its own `width` best are enough: no worse one can be among the best of all.
-            Rule::Beam { width } => (width, None),
+            Rule::Beam(beams) => (beams.width, None),
             Rule::Sample(draws) => (draws.top_k, None),
             Rule::Given(items) => (0, items.get(length).copied()),
         };
@@ -276,10 +288,10 @@ impl<'p> Search<'p> {
                 let longer = self.hypotheses.iter().map(|hypothesis| hypothesis.then(&place)).collect();
                 (longer, (0..self.hypotheses.len()).collect())
             }
-            (None, Rule::Beam { width }) => {
+            (None, Rule::Beam(beams)) => {
                 // What is completed from one pass is the best list alone.
                 let is_last = self.wants_state && length + 1 == self.places;
-                beam::best(&self.hypotheses, lists, if is_last { 1 } else { width })
+                beam::best(&self.hypotheses, lists, if is_last { Beams::of(1) } else { beams })
             }
             (None, Rule::Sample(draws)) => {
                 let over = |(hypothesis, places): (&Hypothesis, &Vec<Place>)| {

@@ -33,6 +33,8 @@ pub struct Slate {
     pub items: Vec<ScoredItem>,
     /// Sum of the items' scores; 0 for an empty list.
     pub score: f64,
+    /// Other lists of the search, best first, as many as the request asks for.
+    pub alternatives: Vec<Alternative>,
     /// What the scores guarantee.
     pub exactness: Exactness,
     /// Items asked for.
@@ -44,6 +46,16 @@ pub struct Slate {
     pub unknown_allowed: usize,
     /// True when no event of the history is known: the list is by popularity in training.
     pub fallback: bool,
+}
+
+/// Another list for the same request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Alternative {
+    /// The places of the list, the first to be shown first.
+    pub items: Vec<ScoredItem>,
+    /// Sum of the items' scores.
+    pub score: f64,
 }
 
 impl Slate {

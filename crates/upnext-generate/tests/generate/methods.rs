@@ -110,6 +110,72 @@ fn drawn_first_items_have_the_models_chances() {
     }
 }
 
+/// All lists of a slate, best first, with their scores.
+fn lists(slate: &Slate) -> Vec<(Vec<u32>, f64)> {
+    let others = slate.alternatives.iter();
+    let others = others.map(|list| (list.items.iter().map(|place| place.item.0).collect(), list.score));
+    [(ids(slate), slate.score)].into_iter().chain(others).collect()
+}
+
+#[test]
+fn alternatives_are_the_other_beams_without_the_same_items_again() {
+    let generator = generator(7);
+    let past = [ItemId(0), ItemId(4)];
+    // As wide as the space: every list of three out of five items.
+    let ask = |most| {
+        Request::from_items(&past).length(3).method(Method::Beam { width: 60 }).alternatives(most).build().unwrap()
+    };
+    let all = lists(&one(&generator, &ask(1000)));
+    assert_eq!(all.len(), 10);
+    assert!(all.is_sorted_by(|a, b| a.1 >= b.1));
+    let mut sets: Vec<Vec<u32>> = all.iter().map(|(list, _)| list.clone()).collect();
+    sets.iter_mut().for_each(|set| set.sort_unstable());
+    sets.sort();
+    sets.dedup();
+    assert_eq!(sets.len(), 10);
+    for most in [0, 1, 4] {
+        assert_eq!(lists(&one(&generator, &ask(most))), all[..=most]);
+    }
+    // The alternatives to one item are the next best items.
+    let single = Request::from_items(&past).length(1).method(Method::Beam { width: 3 }).alternatives(9);
+    let found: Vec<Vec<u32>> =
+        lists(&one(&generator, &single.build().unwrap())).into_iter().map(|(list, _)| list).collect();
+    let best = ids(&one(&generator, &ask_plain(&past)));
+    assert_eq!(found, best.chunks(1).map(<[u32]>::to_vec).collect::<Vec<_>>());
+}
+
+fn ask_plain(past: &[ItemId]) -> Request {
+    ask(past, 3, Method::TopK, 0)
+}
+
+#[test]
+fn one_group_is_a_beam_and_more_groups_keep_off_each_other() {
+    let generator = generator(ITEMS);
+    let (mut alike, mut apart) = (0, 0);
+    for case in 0..20 {
+        let past = history(case, 6, ITEMS);
+        let ask = |method| Request::from_items(&past).length(4).method(method).alternatives(9).build().unwrap();
+        let diverse = |groups, diversity| ask(Method::DiverseBeam { width: 6, groups, diversity });
+        let beam = one(&generator, &ask(Method::Beam { width: 6 }));
+        assert_eq!(lists(&one(&generator, &diverse(1, 5.0))), lists(&beam));
+        let first_items = |slate: &Slate| -> usize {
+            let mut first: Vec<u32> = lists(slate).iter().map(|(list, _)| list[0]).collect();
+            first.sort_unstable();
+            first.dedup();
+            first.len()
+        };
+        alike += first_items(&beam);
+        // Groups of one beam that may never agree begin with items of their own; some end with the same items.
+        let spread = one(&generator, &diverse(6, 1e6));
+        assert_eq!(first_items(&spread), 1 + spread.alternatives.len());
+        apart += first_items(&spread);
+        // Scores stay the model's, whatever the groups took off them.
+        assert_eq!(scores(&spread), by_fresh_requests(&generator, &past, &spread));
+        assert!(lists(&spread).is_sorted_by(|a, b| a.1 >= b.1));
+    }
+    assert!(apart > alike, "{apart} {alike}");
+}
+
 #[test]
 fn methods_out_of_bounds_are_refused() {
     let build = |method| Request::from_items(&[ItemId(1)]).method(method).build().unwrap_err();
@@ -120,6 +186,11 @@ fn methods_out_of_bounds_are_refused() {
     for temperature in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert!(matches!(sample(temperature, 1, 1), RequestError::Temperature(_)));
     }
+    let diverse = |width, groups, diversity| build(Method::DiverseBeam { width, groups, diversity });
+    assert!(matches!(diverse(6, 4, 0.0), RequestError::Groups { groups: 4, width: 6 }));
+    assert!(matches!(diverse(6, 0, 0.0), RequestError::Groups { .. }));
+    assert!(matches!(diverse(0, 1, 0.0), RequestError::Method { .. }));
+    assert!([-1.0, f32::NAN].iter().all(|&by| matches!(diverse(6, 2, by), RequestError::Diversity(_))));
     assert!(matches!(build(Method::Hybrid { autoregressive: 0, width: 1 }), RequestError::Method { .. }));
     assert!(matches!(build(Method::Hybrid { autoregressive: 1, width: 0 }), RequestError::Method { .. }));
 }

@@ -95,7 +95,8 @@ pub(crate) fn history(case: u64, len: usize, items: usize) -> Vec<ItemId> {
 pub(crate) fn request(case: u64, items: usize) -> Request {
     let past = history(case, draw(case, 1 << 40, 3 * WINDOW + 1), items);
     let width = 1 + draw(case, 1 << 43, 3);
-    let method = match draw(case, 1 << 41, 4) {
+    let method = match draw(case, 1 << 41, 5) {
+        4 => Method::DiverseBeam { width: 2 * width, groups: 2, diversity: 0.5 },
         0 => Method::TopK,
         1 => Method::Beam { width },
         2 => Method::Hybrid { autoregressive: 1 + draw(case, 1 << 44, 4), width },
