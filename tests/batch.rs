@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use upnext_data::Prepared;
@@ -23,9 +23,8 @@ fn arguments(place: &Place, out: &str, more: &[&str]) -> Vec<String> {
     fixed.iter().chain(more).map(|&argument| argument.to_owned()).collect()
 }
 
-const JOB: [&str; 10] = [
-    "--part-users", "40", "--part-format", "csv", "--batch", "4", "--method", "beam", "--width", "64",
-];
+const JOB: [&str; 10] =
+    ["--part-users", "40", "--part-format", "csv", "--batch", "4", "--method", "beam", "--width", "64"];
 
 /// Every visible file of a folder, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -59,7 +58,8 @@ fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
     }
     assert!(interrupted > 0, "every job ended before it was killed");
     let summary: Value =
-        serde_json::from_str(&succeed(arguments(&place, "killed", &[&JOB[..], &["--json"]].concat()))).unwrap();
+        serde_json::from_str(&succeed(arguments(&place, "killed", &[&JOB[..], &["--json"]].concat())))
+            .unwrap();
     kept += summary["parts_kept"].as_u64().unwrap();
     assert!(kept > 0, "{summary}");
     assert_eq!(files(&place.path("killed")), files(&place.path("whole")));
@@ -68,7 +68,8 @@ fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
     let distinct: BTreeSet<&String> = users.iter().collect();
     assert_eq!((distinct.len(), users.len()), (data.histories.users(), 10 * data.histories.users()));
     // A part that is damaged is made again.
-    let (name, bytes) = files(&place.path("killed")).into_iter().find(|(name, _)| name.starts_with("part-")).unwrap();
+    let (name, bytes) =
+        files(&place.path("killed")).into_iter().find(|(name, _)| name.starts_with("part-")).unwrap();
     fs::write(place.path("killed").join(&name), &bytes[1..]).unwrap();
     succeed(arguments(&place, "killed", &JOB));
     assert_eq!(files(&place.path("killed")), files(&place.path("whole")));
@@ -83,9 +84,12 @@ fn shares_and_parts_make_the_rows_of_one_file() {
     };
     succeed(arguments(&place, "lists.csv", &[]));
     let expected = rows(&place.path("lists.csv"));
-    for share in ["1/2", "2/2"] {
-        succeed(arguments(&place, "shared", &["--part-users", "30", "--part-format", "csv", "--shard", share]));
-    }
+    // Both at once, as a fleet would.
+    let shards = ["1/2", "2/2"].map(|shard| {
+        let job = ["--part-users", "30", "--part-format", "csv", "--overwrite", "--shard", shard];
+        upnext(arguments(&place, "shared", &job)).stderr(Stdio::null()).spawn().unwrap()
+    });
+    assert!(shards.into_iter().all(|mut shard| shard.wait().unwrap().success()));
     assert_eq!(sorted(all_rows(&place.path("shared"))), expected);
     for share in ["1of2", "2of2"] {
         let summary = fs::read(place.path("shared").join(format!("_summary-{share}.json"))).unwrap();
@@ -100,7 +104,7 @@ fn shares_and_parts_make_the_rows_of_one_file() {
     // Parquet, the default, holds as many.
     let summary: Value = serde_json::from_str(&succeed(arguments(&place, "parquet", &["--json"]))).unwrap();
     assert_eq!(summary["rows"].as_u64().unwrap() as usize, expected.len());
-    assert!(files(&place.path("parquet")).contains_key("part-00000-0000.parquet"));
+    assert!(files(&place.path("parquet")).contains_key("part-00000-00000.parquet"));
 }
 
 #[test]
@@ -113,11 +117,27 @@ fn a_folder_belongs_to_one_job() {
         (&["--method", "beam"], "method"),
         (&["--where", "genres != ''"], "where"),
         (&["--cold-boost", "1"], "cold_boost"),
-        (&["--shard", "1/3"], "shares"),
+        (&["--shard", "1/3"], "shards"),
     ] {
         let error = fail(2, arguments(&place, "out", &[more, &["--part-format", "csv"]].concat()));
         assert!(error.contains("another job") && error.contains(field), "{error}");
         assert_eq!(files(&place.path("out")), before);
+    }
+    // What cannot be answered is refused before anything of the old job is taken away.
+    for (more, expected) in [
+        (&["--part-format", "csv", "--nested"][..], "nested"),
+        (&["--method", "beam", "--diversify", "0.3"], "likeness"),
+        (&["--pin", "11:item-1"], "knows no item"),
+        (&["--at-least", "11:genres != ''"], "minimum shares"),
+        (&["--show", "2"], "--show says nothing"),
+    ] {
+        let error = fail(2, arguments(&place, "out", &[more, &["--overwrite"]].concat()));
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(files(&place.path("out")), before);
+    }
+    for idle in [&["--overwrite"][..], &["--part-users", "5"], &["--part-format", "csv"]] {
+        let error = fail(2, arguments(&place, "one.csv", idle));
+        assert!(error.contains(idle[0]) && !place.path("one.csv").exists(), "{error}");
     }
     succeed(arguments(&place, "out", &["--part-format", "csv", "--length", "5", "--overwrite"]));
     assert_ne!(files(&place.path("out")), before);

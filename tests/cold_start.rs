@@ -82,6 +82,15 @@ fn ten_thousand_new_items_join_a_model_and_its_lists() {
         succeed(generate.iter().chain(&["--cold-boost", boost]));
         assert!(rows(&lists).iter().all(|row| is_cold(&row.item) == cold), "{boost}");
     }
+    // Lists are measured over all that the model knows, though the data lack it.
+    let fixed =
+        ["evaluate", "--model", &out, "--data", &data, "--method", "top-k", "--no-baselines", "--json"];
+    let report: Value = serde_json::from_str(&succeed(fixed.iter().chain(&["--cold-boost", "60"]))).unwrap();
+    assert_eq!(
+        (&report["items"], report["lists"]["top-k"]["recall"].as_f64()),
+        (&(known + 10_000).into(), Some(0.0))
+    );
+    assert!(report["conditions"][0].as_str().unwrap().contains("--cold-boost 60"), "{report}");
     // A new item with the title and genres of a known one is like it.
     let like = succeed(["similar", "--model", &out, "--item", "new-00000", "--json"]);
     let like: Value = serde_json::from_str(&like).unwrap();

@@ -114,7 +114,8 @@ fn ways_to_make_lists_stand_beside_each_other() {
         assert!(low <= recall && recall <= high && recall > 0.0, "{way}: {lists}");
     }
     // A group that no other disturbs is a beam as wide as it is; one that does not come out even is refused.
-    let of_beam = |more: &[&str]| ask(&[&["beam", "--no-baselines"], more].concat())["lists"]["beam"]["recall"].clone();
+    let of_beam =
+        |more: &[&str]| ask(&[&["beam", "--no-baselines"], more].concat())["lists"]["beam"]["recall"].clone();
     assert_eq!(of_beam(&["--width", "4", "--groups", "4", "--diversity", "0"]), of_beam(&["--width", "1"]));
     let uneven = fail(2, fixed.iter().chain(&["beam", "--width", "4", "--groups", "3"]));
     assert!(uneven.contains("dealt out evenly"), "{uneven}");
@@ -248,7 +249,8 @@ fn lists_keep_the_rules_of_the_job() {
         }
         lists_of.into_values().collect()
     };
-    let of_first = |list: &[String]| list.iter().filter(|key| genres_of(key).contains(&first.as_str())).count();
+    let of_first =
+        |list: &[String]| list.iter().filter(|key| genres_of(key).contains(&first.as_str())).count();
     let condition = format!("genres has '{first}'");
     for method in ["top-k", "beam", "hybrid", "sample"] {
         let method = ["--method", method, "--length", "5", "--width", "2", "--draws", "3"];

@@ -63,7 +63,7 @@ pub(crate) struct RuleArgs {
     pub(crate) at_least: Vec<(usize, String)>,
     /// Weigh likeness to the items before against probability, from 0 to below 1 (maximal marginal relevance), in what
     /// --method top-k and hybrid take from one pass.
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, value_parser = weight)]
     pub(crate) diversify: f32,
 }
 
@@ -78,7 +78,11 @@ impl RuleArgs {
 fn counted(text: &str) -> Result<(usize, String), String> {
     let (count, rest) = text.split_once(':').ok_or("a number, a colon and a name or condition are needed")?;
     let count = count.trim().parse().map_err(|_| format!("{count:?} is no whole number"))?;
-    if rest.trim().is_empty() { Err("nothing stands behind the colon".to_owned()) } else { Ok((count, rest.to_owned())) }
+    if rest.trim().is_empty() {
+        Err("nothing stands behind the colon".to_owned())
+    } else {
+        Ok((count, rest.to_owned()))
+    }
 }
 
 fn pin(text: &str) -> Result<(usize, String), String> {
@@ -88,7 +92,7 @@ fn pin(text: &str) -> Result<(usize, String), String> {
     }
 }
 
-fn share(text: &str) -> Result<f32, String> {
+fn weight(text: &str) -> Result<f32, String> {
     let number = finite(text)?;
     if (0.0..1.0).contains(&number) { Ok(number) } else { Err("must lie from 0 to below 1".to_owned()) }
 }
@@ -377,12 +381,12 @@ pub(crate) struct GenerateArgs {
     /// Make the lists of one share of the users only, such as 2/8: by a hash of their ids, the same in every run.
     #[arg(long, value_name = "I/N", value_parser = one_of)]
     pub(crate) shard: Option<OneOf>,
-    /// Users of a part, where --out is a folder.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) part_users: u32,
-    /// Format of the parts, where --out is a folder.
-    #[arg(long, value_name = "FORMAT", default_value = "parquet")]
-    pub(crate) part_format: PartFormat,
+    /// Users of a part, where --out is a folder [default: 100000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) part_users: Option<u32>,
+    /// Format of the parts, where --out is a folder [default: parquet].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) part_format: Option<PartFormat>,
     /// Replace the parts of another job, where --out is a folder.
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -531,7 +535,8 @@ impl MethodArgs {
 }
 
 fn not_negative(text: &str) -> Result<f32, String> {
-    finite(text).and_then(|number| if number >= 0.0 { Ok(number) } else { Err("must not be below 0".to_owned()) })
+    finite(text)
+        .and_then(|number| if number >= 0.0 { Ok(number) } else { Err("must not be below 0".to_owned()) })
 }
 
 fn positive(text: &str) -> Result<f32, String> {

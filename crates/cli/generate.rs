@@ -11,8 +11,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use upnext_data::{Catalog, Histories, UserId};
-use upnext_generate::{Generator, ItemMap, Options, Request, Threads};
+use upnext_data::chance::name_key;
+use upnext_data::{Histories, ItemId, UserId};
+use upnext_generate::{Generator, ItemMap, ItemSet, Options, Request, RequestBuilder, Slate, Threads};
 use upnext_tables::{Layout, RowSink};
 
 use self::source::{Source, users_of};
@@ -28,16 +29,15 @@ const TRIAL: usize = 2_000;
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
     refuse_own_inputs(args)?;
+    refuse_idle_flags(args)?;
     open::check_model(&args.model)?;
     let generator = Generator::open(&args.model, options)?;
+    let keys = |path: Option<&Path>| Keys::read(path, &generator);
+    let (deny, allow) = (keys(args.deny.as_deref())?, keys(args.allow.as_deref())?);
+    let rules = Rules::of(&args.rules, &generator)?;
     let source = Source::open(args)?;
-    let job = Job {
-        map: generator.item_map(source.catalog()),
-        deny: known_keys(args.deny.as_deref(), generator.catalog())?.unwrap_or_default(),
-        allow: known_keys(args.allow.as_deref(), generator.catalog())?,
-        rules: Rules::of(&args.rules, &generator)?,
-        args,
-    };
+    let job = Job { map: generator.item_map(source.catalog()), deny, allow, rules, args };
+    job.check(&generator)?;
     if args.dry_run {
         return try_out(args, &job, &source, &generator);
     }
@@ -47,21 +47,36 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     one_file(args, &job, &source, &generator)
 }
 
+/// Refuses flags that say nothing where the lists go.
+fn refuse_idle_flags(args: &GenerateArgs) -> Result<()> {
+    let idle = match is_folder(&args.out) {
+        true if args.data.is_none() => return Err(parts::refuse_events()),
+        true => [(args.show > 0, "--show")].to_vec(),
+        false => vec![
+            (args.overwrite, "--overwrite"),
+            (args.part_users.is_some(), "--part-users"),
+            (args.part_format.is_some(), "--part-format"),
+        ],
+    };
+    match idle.into_iter().find(|(is_given, _)| *is_given) {
+        None => Ok(()),
+        Some((_, flag)) => {
+            let (out, kind) = (args.out.display(), if is_folder(&args.out) { "folder" } else { "file" });
+            Err(BadInput(format!("{flag} says nothing where --out {out} is a {kind}; leave it out")).into())
+        }
+    }
+}
+
 /// A name without an extension is a folder's.
 fn is_folder(out: &Path) -> bool {
     out.is_dir() || out.extension().is_none()
 }
 
-fn one_file(
-    args: &GenerateArgs,
-    job: &Job<'_>,
-    source: &Source,
-    generator: &Generator,
-) -> Result<ExitCode> {
+fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Generator) -> Result<ExitCode> {
     let (started, mut tally, mut text) = (Instant::now(), Tally::default(), String::new());
     interrupt::catch("stopping; no list will be written")?;
     let mut sink = RowSink::with_layout(&args.out, layout(args))?;
-    let bar = watched(source.users() as u64)?;
+    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |shard| shard.of)))?;
     let mut shown = 0;
     for piece in 0..source.pieces() {
         let histories = source.piece(piece)?;
@@ -104,24 +119,29 @@ fn one_file(
 
 /// Makes some lists, writes none, and says what all of them would take.
 fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Generator) -> Result<ExitCode> {
-    let mut users: Vec<UserId> = Vec::new();
-    let (started, mut tally, mut seconds) = (Instant::now(), Tally::default(), 0.0);
-    if source.pieces() > 0 {
-        let histories = source.piece(0)?;
-        users = users_of(&histories, args.shard);
+    let (mut tally, mut opening, mut answering) = (Tally::default(), 0.0, 0.0);
+    let (mut tried, mut pieces) = (0, 0);
+    while tried < TRIAL && pieces < source.pieces() {
+        let started = Instant::now();
+        let histories = source.piece(pieces)?;
+        let users = users_of(&histories, args.shard);
         // All over the piece, not its first users alone.
-        let step = users.len().div_ceil(TRIAL).max(1);
-        users = users.into_iter().step_by(step).collect();
-        let begun = Instant::now();
+        let users: Vec<UserId> = users.iter().copied().step_by(users.len().div_ceil(TRIAL).max(1)).collect();
+        opening += started.elapsed().as_secs_f64();
+        let started = Instant::now();
         for batch in users.chunks(args.batch as usize) {
             job.answer(&histories, batch, generator, &mut tally)?;
         }
-        seconds = begun.elapsed().as_secs_f64();
+        answering += started.elapsed().as_secs_f64();
+        (tried, pieces) = (tried + users.len(), pieces + 1);
+    }
+    if tried == 0 {
+        return Err(BadInput("there is no user whose list could be tried".to_owned()).into());
     }
     tally.refuse_nothing()?;
-    let all = source.users() as f64 / f64::from(args.shard.map_or(1, |share| share.of));
-    let (rate, opening) = (users.len() as f64 / seconds.max(1e-9), started.elapsed().as_secs_f64() - seconds);
-    let estimate = opening * source.pieces() as f64 + all / rate;
+    let all = source.users() as f64 / f64::from(args.shard.map_or(1, |shard| shard.of));
+    let rate = tried as f64 / answering.max(1e-9);
+    let estimate = opening / pieces as f64 * source.pieces() as f64 + all / rate;
     let memory = upnext_train::memory::peak_rss_bytes().unwrap_or(0);
     if args.json {
         let mut summary = tally.json();
@@ -136,7 +156,7 @@ fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gene
     say::news(&format!(
         "tried {} of about {:.0} users: {rate:.0} a second on {threads} threads, {:.0} MiB of memory; all of them would take \
          about {}",
-        users.len(),
+        tried,
         all,
         memory as f64 / f64::from(1 << 20),
         say::duration(estimate)
@@ -172,32 +192,45 @@ fn refuse_own_inputs(args: &GenerateArgs) -> Result<()> {
     }
 }
 
-/// Those item ids of a file, one a line, that the model knows; the others are counted aloud.
-fn known_keys(path: Option<&Path>, catalog: &Catalog) -> Result<Option<Vec<String>>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|source| BadInput::unreadable(path, &source))?;
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
-    let (mut known, unknown): (Vec<&str>, Vec<&str>) = lines.partition(|key| catalog.find(key).is_some());
-    known.sort_unstable();
-    known.dedup();
-    if let Some(first) = unknown.first() {
-        let (path, first) = (path.display(), say::shorten(first, 40));
-        say::news(&format!(
-            "{path}: {} ids are not the model's, {first:?} the first",
-            say::count(unknown.len())
-        ));
-        if known.is_empty() {
-            return Err(BadInput(format!("{path}: no line is the id of an item that the model knows")).into());
+/// The items that a file of keys names.
+struct Keys {
+    set: ItemSet,
+    /// Tells lists of keys apart.
+    digest: String,
+}
+
+impl Keys {
+    /// Those item ids of a file, one a line, that the model knows; the others are counted aloud.
+    fn read(path: Option<&Path>, generator: &Generator) -> Result<Option<Self>> {
+        let Some(path) = path else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|source| BadInput::unreadable(path, &source))?;
+        let lines =
+            text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+        let is_known = |key: &&str| generator.catalog().find(key).is_some();
+        let (mut known, unknown): (Vec<&str>, Vec<&str>) = lines.partition(is_known);
+        known.sort_unstable();
+        known.dedup();
+        if let Some(first) = unknown.first() {
+            let (path, first) = (path.display(), say::shorten(first, 40));
+            say::news(&format!(
+                "{path}: {} ids are not the model's, {first:?} the first",
+                say::count(unknown.len())
+            ));
+            if known.is_empty() {
+                let what = format!("{path}: no line is the id of an item that the model knows");
+                return Err(BadInput(what).into());
+            }
         }
+        let digest = format!("{} keys, {:016x}", known.len(), name_key(&known.join("\n")));
+        Ok(Some(Self { set: generator.items_of(known).0, digest }))
     }
-    Ok(Some(known.into_iter().map(str::to_owned).collect()))
 }
 
 /// What every request of the job has in common.
 struct Job<'a> {
     map: ItemMap,
-    deny: Vec<String>,
-    allow: Option<Vec<String>>,
+    deny: Option<Keys>,
+    allow: Option<Keys>,
     rules: Rules,
     args: &'a GenerateArgs,
 }
@@ -210,7 +243,7 @@ impl Job<'_> {
         users: &[UserId],
         generator: &Generator,
         tally: &mut Tally,
-    ) -> Result<Vec<(UserId, upnext_generate::Slate)>> {
+    ) -> Result<Vec<(UserId, Slate)>> {
         let requests: Vec<Request> =
             users.iter().map(|&user| self.request(histories, user)).collect::<Result<_>>()?;
         let mut slates = Vec::with_capacity(users.len());
@@ -235,7 +268,7 @@ impl Job<'_> {
         generator: &Generator,
         sink: &mut RowSink,
         tally: &mut Tally,
-    ) -> Result<Vec<(UserId, upnext_generate::Slate)>> {
+    ) -> Result<Vec<(UserId, Slate)>> {
         let slates = self.answer(histories, users, generator, tally)?;
         for (user, slate) in &slates {
             sink.slate(histories.user_key(*user), slate)?;
@@ -243,21 +276,41 @@ impl Job<'_> {
         Ok(slates)
     }
 
+    /// Refuses what no request of the job could be answered for, before anything is written.
+    fn check(&self, generator: &Generator) -> Result<()> {
+        use upnext_generate::RequestError as Refused;
+        let request = self.of(&[], "").build()?;
+        match generator.generate(&[request]).remove(0) {
+            Err(
+                error @ (Refused::Reserve { .. }
+                | Refused::Pin { .. }
+                | Refused::PinsAndCap { .. }
+                | Refused::Shares { .. }
+                | Refused::Share { .. }),
+            ) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn request(&self, histories: &Histories, user: UserId) -> Result<Request> {
-        let deny: Vec<&str> = self.deny.iter().map(String::as_str).collect();
+        Ok(self.of(histories.of(user).items, histories.user_key(user)).build()?)
+    }
+
+    fn of(&self, items: &[ItemId], user: &str) -> RequestBuilder {
         let mut builder = self
             .map
-            .request(histories.of(user).items)
+            .request(items)
             .length(self.args.length as usize)
             .method(self.args.methods.of(self.args.method))
-            .seed_for(self.args.methods.seed, histories.user_key(user))
+            .seed_for(self.args.methods.seed, user)
             .keep_seen(self.args.keep_seen)
-            .adjust(self.args.adjust.adjustment())
-            .deny(&deny);
-        if let Some(allow) = &self.allow {
-            let allow: Vec<&str> = allow.iter().map(String::as_str).collect();
-            builder = builder.allow(&allow);
+            .adjust(self.args.adjust.adjustment());
+        if let Some(deny) = &self.deny {
+            builder = builder.without(&deny.set);
         }
-        Ok(self.rules.add(builder).build()?)
+        if let Some(allow) = &self.allow {
+            builder = builder.only(&allow.set);
+        }
+        self.rules.add(builder)
     }
 }

@@ -1,6 +1,7 @@
 //! What every list of a job must be like, looked up once in the model's catalogue.
 
 use anyhow::Result;
+use upnext_data::ItemId;
 use upnext_generate::{Attribute, Generator, ItemSet, RequestBuilder};
 
 use crate::args::RuleArgs;
@@ -27,7 +28,9 @@ impl Rules {
                 generator.catalog().columns().iter().map(|column| column.name.as_str()).collect();
             let what = || {
                 let known = if columns.is_empty() { "none".to_owned() } else { columns.join(", ") };
-                BadInput(format!("--at-most {most}:{column}: the model's items have no such column; they have {known}"))
+                BadInput(format!(
+                    "--at-most {most}:{column}: the model's items have no such column; they have {known}"
+                ))
             };
             Ok::<_, BadInput>((*most, generator.attribute(column).ok_or_else(what)?))
         };
@@ -47,10 +50,16 @@ impl Rules {
         })
     }
 
+    /// Whether the conditions let an item be shown.
+    pub(crate) fn allows(&self, item: ItemId) -> bool {
+        self.only.iter().all(|set| set.contains(item))
+    }
+
     pub(crate) fn add(&self, builder: RequestBuilder) -> RequestBuilder {
         let builder = self.only.iter().fold(builder, RequestBuilder::only);
         let builder = self.pins.iter().fold(builder, |builder, (place, key)| builder.pin(*place, key));
-        let builder = self.caps.iter().fold(builder, |builder, (most, column)| builder.at_most(*most, column));
+        let builder =
+            self.caps.iter().fold(builder, |builder, (most, column)| builder.at_most(*most, column));
         let builder = self.shares.iter().fold(builder, |builder, (least, set)| builder.at_least(*least, set));
         builder.diversify(self.diversify)
     }

@@ -27,26 +27,32 @@ pub(super) fn run(
 ) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
     let (generator, length) = (Generator::from_parts(served, options)?, args.length as usize);
+    let rules = Rules::of(&args.rules, &generator)?;
+    // What a method refuses is told before the first list is made.
+    let requests: Vec<Vec<Request>> =
+        args.method.iter().map(|&method| requests(args, method, &rules, asked)).collect::<Result<_>>()?;
     let mut made = Vec::new();
     if !args.no_baselines {
         for baseline in baselines::fit(asked, features, Watched::default())? {
             let started = Instant::now();
-            let lists = top(baseline.scorer.as_ref(), asked, length, args.keep_seen)?;
+            let may = |item| rules.allows(item);
+            let lists = top(baseline.scorer.as_ref(), asked, length, args.keep_seen, may)?;
             let name = baseline.scorer.name().to_owned();
-            made.push(Made { name, lists, seconds: started.elapsed().as_secs_f64() });
+            made.push(Made { name, lists, failed: 0, seconds: started.elapsed().as_secs_f64() });
         }
     }
-    for &method in &args.method {
-        made.push(lists(args, method, &generator, asked)?);
+    for (&method, requests) in args.method.iter().zip(&requests) {
+        made.push(answer(method, requests, &generator)?);
     }
     let measure = |made: &Made| ListMetrics::of(made, asked, length, generator.vectors());
     let report = ListReport {
         protocol: asked.split.protocol.to_string(),
         split: asked.part,
         questions: asked.questions().len(),
-        items: asked.items,
+        items: generator.catalog().len(),
         length,
         keep_seen: args.keep_seen,
+        conditions: conditions(args),
         lists: made.iter().map(measure).collect::<Result<_, _>>()?,
     };
     if args.json {
@@ -57,18 +63,30 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// One method's answers to all questions.
-fn lists(
+/// What the lists of all methods are made to obey, as it was typed.
+fn conditions(args: &EvaluateArgs) -> Vec<String> {
+    let (rules, adjust) = (&args.rules, args.adjust);
+    let mut words: Vec<String> =
+        rules.only.iter().map(|one| format!("--where {one:?} (baselines, too)")).collect();
+    words.extend(rules.pin.iter().map(|(place, key)| format!("--pin {}:{key}", place + 1)));
+    words.extend(rules.at_most.iter().map(|(most, column)| format!("--at-most {most}:{column}")));
+    words.extend(rules.at_least.iter().map(|(least, one)| format!("--at-least \"{least}:{one}\"")));
+    let numbers = [
+        ("--diversify", rules.diversify),
+        ("--cold-boost", adjust.cold_boost),
+        ("--popularity-penalty", adjust.popularity_penalty),
+    ];
+    words.extend(numbers.iter().filter(|(_, by)| *by != 0.0).map(|(flag, by)| format!("{flag} {by}")));
+    words
+}
+
+/// One method's requests, one a question.
+fn requests(
     args: &EvaluateArgs,
     method: MethodName,
-    generator: &Generator,
+    rules: &Rules,
     asked: &Asked<'_>,
-) -> Result<Made> {
-    let questions = asked.questions();
-    let bar = if say::is_watched() { ProgressBar::new(questions.len() as u64) } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left")?);
-    bar.set_message(method.to_string());
-    let rules = Rules::of(&args.rules, generator)?;
+) -> Result<Vec<Request>> {
     let request = |question: &upnext_data::Question| {
         let builder = Request::from_items(question.input(asked.histories).items)
             .length(args.length as usize)
@@ -78,15 +96,38 @@ fn lists(
             .adjust(args.adjust.adjustment());
         rules.add(builder).build()
     };
-    let requests: Vec<Request> = questions.iter().map(request).collect::<Result<_, _>>()?;
+    Ok(asked.questions().iter().map(request).collect::<Result<_, _>>()?)
+}
+
+/// A method's answers. Questions that get none are counted, and told by the first.
+fn answer(method: MethodName, requests: &[Request], generator: &Generator) -> Result<Made> {
+    let bar = if say::is_watched() { ProgressBar::new(requests.len() as u64) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left")?);
+    bar.set_message(method.to_string());
     let (started, mut lists) = (Instant::now(), Vec::with_capacity(requests.len()));
+    let (mut failed, mut first) = (0, None);
     for batch in requests.chunks(BATCH) {
         for slate in generator.generate(batch) {
-            lists.push(slate?.items.iter().map(|place| place.item).collect());
+            lists.push(match slate {
+                Ok(slate) => slate.items.iter().map(|place| place.item).collect(),
+                Err(error) => {
+                    failed += 1;
+                    first.get_or_insert(error);
+                    Vec::new()
+                }
+            });
         }
         bar.inc(batch.len() as u64);
     }
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    Ok(Made { name: method.to_string(), lists, seconds })
+    match first {
+        Some(error) if failed == requests.len() => Err(error.into()),
+        first => {
+            if let Some(error) = first {
+                say::news(&format!("{method}: {failed} lists are missing; the first: {error}"));
+            }
+            Ok(Made { name: method.to_string(), lists, failed, seconds })
+        }
+    }
 }

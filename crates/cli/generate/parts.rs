@@ -6,14 +6,17 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use upnext_generate::Generator;
-use upnext_tables::Parts;
+use upnext_tables::{Layout, Parts};
 
 use super::source::{Source, users_of};
 use super::tally::Tally;
 use super::{Job, code, layout, watched};
-use crate::args::GenerateArgs;
+use crate::args::{GenerateArgs, PartFormat};
 use crate::failure::BadInput;
 use crate::{interrupt, say};
+
+/// Users of a part, unless told.
+const USERS: u32 = 100_000;
 
 pub(super) fn run(
     args: &GenerateArgs,
@@ -21,22 +24,25 @@ pub(super) fn run(
     source: &Source,
     generator: &Generator,
 ) -> Result<ExitCode> {
-    let Source::Shards(reader) = source else {
-        let what = "lists of an event file go into one file; for a folder of parts, turn it into a prepared folder by upnext \
-                    prepare and name that by --data";
-        return Err(BadInput(what.to_owned()).into());
-    };
-    let about = about(args, job, generator, &reader.manifest.data_hash());
-    let parts = Parts::open(&args.out, &about, layout(args), args.overwrite)?;
-    interrupt::catch("stopping after this batch; finished parts stay, and the same command goes on from them")?;
+    let Source::Shards(reader) = source else { return Err(refuse_events()) };
+    let (format, layout) = (args.part_format.unwrap_or(PartFormat::Parquet), layout(args));
+    if (format, layout) == (PartFormat::Csv, Layout::Nested) {
+        return Err(upnext_tables::Error::NestedCsv { path: args.out.clone() }.into());
+    }
+    let users_a_part = args.part_users.unwrap_or(USERS);
+    let about = about(args, job, generator, &reader.manifest.data_hash(), format, users_a_part);
+    let parts = Parts::open(&args.out, &about, layout, args.overwrite)?;
+    let of = args.shard.map(|shard| shard.to_string());
+    interrupt::catch(
+        "stopping after this batch; finished parts stay, and the same command goes on from them",
+    )?;
     let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
-    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |share| share.of)))?;
+    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |shard| shard.of)))?;
     for shard in 0..source.pieces() {
         let histories = source.piece(shard)?;
         let users = users_of(&histories, args.shard);
-        for (chunk, users) in users.chunks(args.part_users as usize).enumerate() {
-            let share = args.shard.map(|share| format!("{share}-")).unwrap_or_default();
-            let name = format!("part-{share}{shard:05}-{chunk:04}.{}", args.part_format);
+        for (chunk, users) in users.chunks(users_a_part as usize).enumerate() {
+            let name = Parts::name(of.as_deref(), shard, chunk, &format.to_string());
             if let Some(tally) = parts.written(&name)?.and_then(|tally| serde_json::from_value(tally).ok()) {
                 all.merge(tally);
                 kept += 1;
@@ -63,7 +69,7 @@ pub(super) fn run(
     let mut summary = all.json();
     let seconds = started.elapsed().as_secs_f64();
     summary["parts"] = json!(kept + written);
-    parts.finish(args.shard.map(|share| share.to_string()).as_deref(), &summary)?;
+    parts.finish(of.as_deref(), &summary)?;
     summary["parts_kept"] = json!(kept);
     summary["seconds"] = json!(seconds);
     if args.json {
@@ -83,8 +89,22 @@ pub(super) fn run(
     Ok(code(&all))
 }
 
-/// All that the lists of a job depend on. Its shares have it in common.
-fn about(args: &GenerateArgs, job: &Job<'_>, generator: &Generator, data: &str) -> Value {
+/// Lists of an event file go into one file.
+pub(super) fn refuse_events() -> anyhow::Error {
+    let what = "lists of an event file go into one file; for a folder of parts, turn it into a prepared folder by upnext \
+                prepare and name that by --data";
+    BadInput(what.to_owned()).into()
+}
+
+/// All that the lists of a job depend on. Its shards have it in common.
+fn about(
+    args: &GenerateArgs,
+    job: &Job<'_>,
+    generator: &Generator,
+    data: &str,
+    format: PartFormat,
+    users_a_part: u32,
+) -> Value {
     let (methods, rules) = (args.methods, &args.rules);
     json!({
         "version": 1,
@@ -94,8 +114,8 @@ fn about(args: &GenerateArgs, job: &Job<'_>, generator: &Generator, data: &str) 
         "method": format!("{:?}", methods.of(args.method)),
         "seed": methods.seed,
         "keep_seen": args.keep_seen,
-        "deny": job.deny,
-        "allow": job.allow,
+        "deny": job.deny.as_ref().map(|keys| &keys.digest),
+        "allow": job.allow.as_ref().map(|keys| &keys.digest),
         "where": rules.only,
         "pin": rules.pin,
         "at_most": rules.at_most,
@@ -104,8 +124,8 @@ fn about(args: &GenerateArgs, job: &Job<'_>, generator: &Generator, data: &str) 
         "cold_boost": args.adjust.cold_boost,
         "popularity_penalty": args.adjust.popularity_penalty,
         "nested": args.nested,
-        "part_format": args.part_format.to_string(),
-        "part_users": args.part_users,
-        "shares": args.shard.map_or(1, |share| share.of),
+        "part_format": format.to_string(),
+        "part_users": users_a_part,
+        "shards": args.shard.map_or(1, |shard| shard.of),
     })
 }

@@ -59,12 +59,12 @@ impl Source {
     }
 }
 
-/// The users of a piece that belong to a share of the job: by a hash of their keys, so that a user stays where they are
+/// The users of a piece that belong to a shard of the job: by a hash of their keys, so that a user stays where they are
 /// whoever joins.
-pub(super) fn users_of(histories: &Histories, share: Option<OneOf>) -> Vec<UserId> {
+pub(super) fn users_of(histories: &Histories, shard: Option<OneOf>) -> Vec<UserId> {
     let is_ours = |user: &UserId| {
-        share.is_none_or(|share| {
-            name_key(histories.user_key(*user)) % u64::from(share.of) == u64::from(share.index - 1)
+        shard.is_none_or(|shard| {
+            name_key(histories.user_key(*user)) % u64::from(shard.of) == u64::from(shard.index - 1)
         })
     };
     histories.iter().map(|(user, _)| user).filter(is_ours).collect()

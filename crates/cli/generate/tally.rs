@@ -78,7 +78,7 @@ impl Tally {
         if self.short > 0 {
             let named = self.short_users.join(", ");
             say::news(&format!(
-                "{} lists are short, too few items being eligible: {named}",
+                "{} lists are short for want of items that may stand in them: {named}",
                 say::count(self.short)
             ));
         }

@@ -38,6 +38,8 @@ pub struct ListMetrics {
     pub gini: f64,
     /// Lists with fewer items than were asked for.
     pub short: usize,
+    /// Questions that were given no list: they count as empty ones.
+    pub failed: usize,
     /// Wall-clock seconds a list, of all threads together.
     pub seconds: f64,
 }
@@ -70,6 +72,8 @@ pub struct ListReport {
     pub length: usize,
     /// Whether items of the input may be listed.
     pub keep_seen: bool,
+    /// What else the lists of the model were made to obey, in words.
+    pub conditions: Vec<String>,
     /// Each way's metrics, by name.
     #[serde(serialize_with = "by_name")]
     pub lists: Vec<ListMetrics>,
@@ -89,6 +93,8 @@ pub struct Made {
     pub name: String,
     /// One list a question.
     pub lists: Vec<Vec<ItemId>>,
+    /// Questions that could not be answered; their lists are empty.
+    pub failed: usize,
     /// Wall-clock seconds of all of them.
     pub seconds: f64,
 }
@@ -103,8 +109,15 @@ impl ListMetrics {
         if made.lists.len() != questions.len() {
             return Err(Error::Lists { lists: made.lists.len(), questions: questions.len() });
         }
-        let counts = asked.counts()?;
-        let total = (counts.iter().sum::<u64>() + asked.items as u64) as f64;
+        // A model may know items that joined it after the data were prepared.
+        let items = asked.items.max(vectors.items());
+        if let Some(item) = made.lists.iter().flatten().find(|item| item.index() >= items) {
+            let (item, scorer) = (item.index(), made.name.clone());
+            return Err(Error::UnknownItem { item, items, scorer });
+        }
+        let mut counts = asked.counts()?;
+        counts.resize(items, 0);
+        let total = (counts.iter().sum::<u64>() + items as u64) as f64;
         let rows: Vec<[f64; 4]> = questions
             .par_iter()
             .zip(&made.lists)
@@ -121,7 +134,7 @@ impl ListMetrics {
             .collect::<Result<_>>()?;
         let users: Vec<UserId> = questions.iter().map(|question| question.user).collect();
         let [recall, ndcg, diversity, novelty] = of_users(&users, &rows, asked.seed);
-        let mut shown = vec![0u64; asked.items];
+        let mut shown = vec![0u64; items];
         made.lists.iter().flatten().for_each(|item| shown[item.index()] += 1);
         let places: u64 = shown.iter().sum();
         let events: f64 = shown.iter().zip(&counts).map(|(&shown, &count)| shown as f64 * count as f64).sum();
@@ -134,10 +147,11 @@ impl ListMetrics {
             diversity: mean(2),
             novelty: mean(3),
             ci95: Intervals { recall, ndcg, diversity, novelty },
-            coverage: shown.len() as f64 / asked.items as f64,
+            coverage: shown.len() as f64 / items as f64,
             popularity: if places == 0 { 0.0 } else { events / places as f64 },
             gini: gini(shown),
             short: made.lists.iter().filter(|list| list.len() < length).count(),
+            failed: made.failed,
             seconds: made.seconds / questions.len() as f64,
         })
     }
@@ -161,9 +175,7 @@ fn diversity(list: &[ItemId], vectors: &Vectors<'_>) -> Result<f64> {
     let rank = vectors.rank();
     let mut rows = vec![0.0; list.len() * rank];
     for (row, &item) in rows.chunks_exact_mut(rank).zip(list) {
-        vectors.output_row(item, row)?;
-        let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|value| *value /= if length > 0.0 { length } else { 1.0 });
+        vectors.output_unit(item, row)?;
     }
     let (mut sum, mut pairs) = (0.0, 0u32);
     for (place, row) in rows.chunks_exact(rank).enumerate() {
@@ -199,7 +211,8 @@ fn of_users(users: &[UserId], rows: &[[f64; 4]], seed: u64) -> [[f64; 2]; 4] {
     bootstrap::intervals(&sums, &counts, seed)
 }
 
-/// The `length` best items of a scorer for every question, ties by id, without those of the input unless they are kept.
+/// The `length` best items of a scorer for every question that `may` be shown, ties by id, without those of the input
+/// unless they are kept.
 ///
 /// # Errors
 /// As [`crate::evaluate()`].
@@ -208,13 +221,15 @@ pub fn top(
     asked: &Asked<'_>,
     length: usize,
     keep_seen: bool,
+    may: impl Fn(ItemId) -> bool + Sync,
 ) -> Result<Vec<Vec<ItemId>>> {
     let (questions, items) = (asked.questions(), scorer.items());
     check(scorer, asked.histories, questions)?;
     let one = |scores: &[f32], input: &[ItemId]| {
         let seen = if keep_seen { Vec::new() } else { distinct(input) };
-        let mut order: Vec<u32> =
-            (0..items as u32).filter(|item| seen.binary_search(item).is_err()).collect();
+        let mut order: Vec<u32> = (0..items as u32)
+            .filter(|item| seen.binary_search(item).is_err() && may(ItemId(*item)))
+            .collect();
         let best =
             |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| a.cmp(b));
         if order.len() > length {
@@ -239,11 +254,15 @@ pub fn top(
 impl ListReport {
     /// The readable form: a heading that carries protocol, length, seen policy and catalogue size, and a line for each way.
     pub fn table(&self) -> String {
-        let Self { protocol, split, questions, items, length, keep_seen, lists } = self;
+        let Self { protocol, split, questions, items, length, keep_seen, conditions, lists } = self;
         let seen = if *keep_seen { "kept" } else { "dropped" };
         let mut out = format!(
-            "{protocol} {split}: {questions} lists of {length} out of {items} items, seen {seen}, 95 % over users\n\n"
+            "{protocol} {split}: {questions} lists of {length} out of {items} items, seen {seen}, 95 % over users\n"
         );
+        for condition in conditions {
+            let _ = writeln!(out, "the model's lists: {condition}");
+        }
+        out.push('\n');
         let width = lists.iter().map(|lists| lists.name.len()).max().unwrap_or(0).max(10);
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -278,7 +297,8 @@ impl ListReport {
             );
         }
         for lists in lists.iter().filter(|lists| lists.short > 0) {
-            let _ = writeln!(out, "\n{} of {}'s lists are short", lists.short, lists.name);
+            let ListMetrics { short, failed, name, .. } = lists;
+            let _ = writeln!(out, "\n{short} of {name}'s lists are short, {failed} of them missing");
         }
         out
     }

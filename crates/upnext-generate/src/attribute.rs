@@ -17,6 +17,7 @@ pub struct Attribute {
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     name: String,
+    maker: u64,
     /// Value numbers of each item, ascending.
     of_item: Rows,
     /// Items of each value, ascending.
@@ -32,7 +33,7 @@ struct Rows {
 
 impl Attribute {
     /// Reads a column; none if the catalogue has no such column.
-    pub(crate) fn read(catalog: &Catalog, name: &str) -> Option<Self> {
+    pub(crate) fn read(catalog: &Catalog, name: &str, maker: u64) -> Option<Self> {
         let column = catalog.column(name)?;
         let mut items_of: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for (item, text) in (0u32..).zip(column.values.iter()) {
@@ -49,7 +50,7 @@ impl Attribute {
         }
         let of_value = Rows::new(items_of.values().map(Vec::as_slice));
         let of_item = Rows::new(values_of.iter().map(Vec::as_slice));
-        Some(Self { inner: Arc::new(Inner { name: name.to_owned(), of_item, of_value }) })
+        Some(Self { inner: Arc::new(Inner { name: name.to_owned(), maker, of_item, of_value }) })
     }
 
     /// The column's name.
@@ -62,6 +63,16 @@ impl Attribute {
     #[must_use]
     pub fn values(&self) -> usize {
         self.inner.of_value.len()
+    }
+
+    /// The generator that made it.
+    pub(crate) fn maker(&self) -> u64 {
+        self.inner.maker
+    }
+
+    /// Items of the value that most items have.
+    pub(crate) fn largest(&self) -> usize {
+        (0..self.values() as u32).map(|value| self.of_value(value).len()).max().unwrap_or(0)
     }
 
     /// Of how many items.
@@ -109,13 +120,13 @@ mod tests {
         let values: Strings = ["Drama|Crime", "", "Crime; Crime,Action", "Drama"].into_iter().collect();
         let column = Column { name: "genres".to_owned(), values };
         let catalog = Catalog::new(["a", "b", "c", "d"].into_iter().collect(), vec![column]).unwrap();
-        let genres = Attribute::read(&catalog, "genres").unwrap();
+        let genres = Attribute::read(&catalog, "genres", 1).unwrap();
         // Action, Crime, Drama in byte order.
         assert_eq!((genres.name(), genres.values(), genres.of_items()), ("genres", 3, 4));
         let of_item: Vec<&[u32]> = (0..4).map(|item| genres.of_item(item)).collect();
         assert_eq!(of_item, [&[1, 2][..], &[], &[0, 1], &[2]]);
         let of_value: Vec<&[u32]> = (0..3).map(|value| genres.of_value(value)).collect();
         assert_eq!(of_value, [&[2][..], &[0, 2], &[0, 3]]);
-        assert_eq!(Attribute::read(&catalog, "year"), None);
+        assert_eq!(Attribute::read(&catalog, "year", 1), None);
     }
 }

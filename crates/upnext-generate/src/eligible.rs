@@ -25,13 +25,14 @@ impl Eligible {
     ) -> (Self, usize) {
         let seen = seen.iter().map(|item| item.0);
         let denied = request.deny.iter().filter_map(|key| catalog.find(key)).map(|item| item.0);
-        let excluded = ascending(ineligible.iter().copied().chain(seen).chain(denied).collect());
+        let never = request.never.iter().flat_map(ItemSet::ids).copied();
+        let excluded = ascending(ineligible.iter().copied().chain(never).chain(seen).chain(denied).collect());
         if request.allow.is_none() && request.only.is_empty() {
             return (Self::AllBut(excluded), 0);
         }
         let (allow, unknown) = match &request.allow {
             Some(keys) => {
-                let (set, unknown) = ItemSet::of_keys(catalog, keys.iter().map(String::as_str));
+                let (set, unknown) = ItemSet::of_keys(catalog, keys.iter().map(String::as_str), 0);
                 (Some(set), unknown)
             }
             None => (None, 0),

@@ -89,8 +89,8 @@ pub enum RequestError {
     Adjustment(Adjustment),
     /// A list grown item by item needs more of the window than may be reserved for it.
     #[error(
-        "a list of {length} items grown item by item needs {reserve} places of the window of {window}, and at most {most} may be \
-         reserved: ask for at most {} items, or for the method top-k", most + 1
+        "a list of {length} items that grows item by item needs {reserve} places of the window of {window}, and at most {most} \
+         may be reserved: ask for at most {} items, for the method top-k, or by hybrid for fewer by beam", most + 1
     )]
     Reserve {
         /// Items asked for.
@@ -114,9 +114,9 @@ pub enum RequestError {
         reserve: usize,
     },
     /// An item cannot stand where it is pinned.
-    #[error("item {key:?} cannot be pinned to place {place} (places count from 0): {why}")]
+    #[error("item {key:?} cannot be pinned to place {} of the list, counted from 1: {why}", place + 1)]
     Pin {
-        /// The place.
+        /// The place, from 0.
         place: usize,
         /// The item.
         key: String,
@@ -134,12 +134,14 @@ pub enum RequestError {
         found: usize,
     },
     /// Minimum shares are together more than the list.
-    #[error("a list of {length} items cannot have the {needed} that its minimum shares ask for")]
+    #[error(
+        "{places} places of the list are not pinned, and its minimum shares still ask for {needed} items"
+    )]
     Shares {
-        /// Items that the shares ask for.
+        /// Items that the shares ask for, beyond the pinned ones.
         needed: usize,
-        /// Items of the list.
-        length: usize,
+        /// Places without a pinned item.
+        places: usize,
     },
     /// Fewer items of a set may be shown than the list is to have.
     #[error("a list is to have at least {least} items of a set of which only {has} may be shown")]
@@ -151,21 +153,29 @@ pub enum RequestError {
     },
     /// Place by place, a list kept its rules and then found no item for a share.
     #[error(
-        "the caps left no item for a minimum share, found out at place {place} (from 0): ask for a smaller share, or \
-         raise the cap"
+        "the rules of the list left no item for a minimum share at place {}, counted from 1: ask for a smaller share, or \
+         raise a cap", place + 1
     )]
     DeadEnd {
-        /// Where the list ended.
+        /// Where the list ended, from 0.
         place: usize,
     },
-    /// A set of items or an attribute is another model's.
-    #[error("a set of items or an attribute of this request was made by the generator of another model")]
+    /// A set of items or an attribute is another generator's.
+    #[error(
+        "a set of items or an attribute of this request was made by another generator; make it by the one that answers"
+    )]
     Foreign,
     /// Likeness was to be weighed by what is no share, or in a list that grows item by item.
     #[error(
-        "likeness weighs from 0 to below 1, and in the part of a list that comes from one pass: not {0} in this method"
+        "likeness weighs from 0 to below 1, and only in lists from one pass, of the methods top-k and hybrid: not {0} here"
     )]
     Diversify(f32),
+    /// Alternatives were asked of a method that finds one list.
+    #[error("alternatives are the other lists of a beam search; this method finds one list")]
+    Alternatives,
+    /// Log-probabilities were asked for where no item may be shown.
+    #[error("the request lets no item be shown, so that none has a probability")]
+    NothingEligible,
     /// An item was asked for that the model does not know.
     #[error("the model knows no item {0:?}")]
     Unknown(String),

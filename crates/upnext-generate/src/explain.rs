@@ -55,7 +55,7 @@ impl Generator {
         keys: &[&str],
         most: usize,
     ) -> Result<Vec<Explanation>, RequestError> {
-        let plan = Plan::new(request, self.served())?;
+        let plan = self.plan(request)?;
         if plan.prompt.is_empty() {
             return Err(RequestError::NothingKnown);
         }

@@ -49,15 +49,24 @@ impl Popularity {
         let total = self.eligible_events(plan);
         let place = |id: u32| Place { item: ItemId(id), log_prob: self.log_share_of(id, total) };
         let (mut places, mut items): (Vec<Place>, Vec<u32>) = (Vec::new(), Vec::new());
-        let mut order = self.order.iter().copied().filter(|id| plan.eligible.contains(*id));
+        // Who may not stand in a place may in no later one, unless a place that serves two shares frees the next.
+        let (mut from, mut was_binding) = (0, false);
         while items.len() < plan.places {
+            let is_binding = plan.rules.are_binding(&items);
+            if was_binding && !is_binding {
+                from = 0;
+            }
+            was_binding = is_binding;
+            let may = |id: &u32| {
+                plan.eligible.contains(*id) && (!plan.rules.bind() || plan.rules.allows(&items, *id))
+            };
             let next = match plan.rules.pin(items.len()) {
                 Some(item) => Some(Place::pinned(item)),
-                None if plan.rules.bind() => {
-                    let may = |id: &u32| plan.eligible.contains(*id) && plan.rules.allows(&items, *id);
-                    self.order.iter().copied().find(may).map(place)
+                None => {
+                    let found = self.order[from..].iter().position(may).map(|at| from + at);
+                    from = found.map_or(self.order.len(), |at| at + 1);
+                    found.map(|at| place(self.order[at]))
                 }
-                None => order.next().map(place),
             };
             let Some(next) = next else { break };
             items.push(next.item.0);

@@ -1,6 +1,7 @@
 //! A model that answers requests: resolves, batches, bounds memory, puts keys back.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -13,7 +14,8 @@ use crate::score::{Answer, Engine, Lists, Place, network};
 use crate::search::Prompts;
 use crate::similar::similar;
 use crate::{
-    Alternative, Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request, RequestError, ScoredItem, Slate, Threads, one_pass, search,
+    Alternative, Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request,
+    RequestError, ScoredItem, Slate, Threads, one_pass, search,
 };
 
 /// A frozen model, ready to answer. Open it once and share it between threads.
@@ -23,6 +25,8 @@ pub struct Generator {
     adjusting: Adjusting,
     pool: Option<ThreadPool>,
     options: Options,
+    /// No two generators of a process have the same: what they make for requests is told apart by it.
+    id: u64,
 }
 
 impl std::fmt::Debug for Generator {
@@ -67,7 +71,9 @@ impl Generator {
         };
         let popularity = Popularity::new(&served.counts);
         let adjusting = Adjusting::new(&served.config, &served.counts);
-        Ok(Self { served, popularity, adjusting, pool, options })
+        static GENERATORS: AtomicU64 = AtomicU64::new(1);
+        let id = GENERATORS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { served, popularity, adjusting, pool, options, id })
     }
 
     /// The catalog of the model.
@@ -104,19 +110,19 @@ impl Generator {
     /// # Errors
     /// When the text is no condition, or speaks of a column that the catalogue lacks.
     pub fn items_where(&self, condition: &str) -> Result<ItemSet, ConditionError> {
-        ItemSet::of_condition(&self.served.catalog, condition)
+        ItemSet::of_condition(&self.served.catalog, condition, self.id)
     }
 
     /// The items of some keys, and how many of the keys the catalogue lacks.
     #[must_use]
     pub fn items_of<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> (ItemSet, usize) {
-        ItemSet::of_keys(&self.served.catalog, keys)
+        ItemSet::of_keys(&self.served.catalog, keys, self.id)
     }
 
     /// A column of the catalogue as attributes, for caps; none if there is no such column.
     #[must_use]
     pub fn attribute(&self, column: &str) -> Option<Attribute> {
-        Attribute::read(&self.served.catalog, column)
+        Attribute::read(&self.served.catalog, column, self.id)
     }
 
     /// Answers requests, one result a request and in order; each has the bits it would have alone.
@@ -179,7 +185,7 @@ impl Generator {
 
     fn chunk_states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
         let plan = |request| {
-            let plan = Plan::new(request, &self.served)?;
+            let plan = self.plan(request)?;
             if plan.prompt.is_empty() { Err(RequestError::NothingKnown) } else { Ok(plan) }
         };
         let plans: Vec<Result<Plan, RequestError>> = requests.iter().map(plan).collect();
@@ -192,6 +198,28 @@ impl Generator {
         plans.into_iter().map(|plan| plan.map(|_| rows.next().unwrap_or_default().to_vec())).collect()
     }
 
+    /// A request against the model.
+    pub(crate) fn plan(&self, request: &Request) -> Result<Plan, RequestError> {
+        self.refuse_foreign(request)?;
+        Plan::new(request, &self.served)
+    }
+
+    /// Refuses sets and attributes that another generator has made: their ids are of another catalogue.
+    pub(crate) fn refuse_foreign(&self, request: &Request) -> Result<(), RequestError> {
+        let shares = request.rules.shares.iter().map(|(_, set)| set);
+        let sets = request.only.iter().chain(&request.never).chain(shares).map(ItemSet::maker);
+        let attributes = request.rules.caps.iter().map(|(_, attribute)| attribute.maker());
+        match sets.chain(attributes).all(|maker| maker == self.id) {
+            true => Ok(()),
+            false => Err(RequestError::Foreign),
+        }
+    }
+
+    /// What sessions work with: the caller's thread alone.
+    pub(crate) fn engine_of_caller(&self) -> Engine<'_> {
+        Engine { parallel: false, ..self.engine() }
+    }
+
     pub(crate) fn served(&self) -> &Served {
         &self.served
     }
@@ -200,8 +228,8 @@ impl Generator {
     pub(crate) fn answer_after(&self, plan: &Plan, prompts: Prompts<'_>) -> Result<Slate, RequestError> {
         let lists = match plan.asks_network() {
             false => self.without_network(plan)?,
-            true if plan.grows() => only(search::answer_after(&[plan], prompts, self.engine()))?,
-            true => only(one_pass::answer_after(&[plan], prompts.states_br, self.engine()))?,
+            true if plan.grows() => only(search::answer_after(&[plan], prompts, self.engine_of_caller()))?,
+            true => only(one_pass::answer_after(&[plan], prompts.states_br, self.engine_of_caller()))?,
         };
         Ok(self.slate(plan, &lists))
     }
@@ -216,7 +244,7 @@ impl Generator {
     }
 
     fn chunk(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
-        let plan = |request| Plan::new(request, &self.served);
+        let plan = |request| self.plan(request);
         let plans: Vec<Result<Plan, RequestError>> = if self.pool.is_some() {
             requests.par_iter().map(plan).collect()
         } else {
@@ -227,7 +255,10 @@ impl Generator {
             Ok(plan) => self.without_network(plan),
             Err(error) => Err(error.clone()),
         };
-        let mut answers: Vec<Answer> = plans.iter().map(at_once).collect();
+        let mut answers: Vec<Answer> = match self.pool.is_some() {
+            true => plans.par_iter().map(at_once).collect(),
+            false => plans.iter().map(at_once).collect(),
+        };
         let work = |grows: bool| -> Vec<(usize, &Plan)> {
             let good =
                 plans.iter().enumerate().filter_map(|(index, plan)| Some((index, plan.as_ref().ok()?)));
@@ -250,8 +281,8 @@ impl Generator {
             }
         };
         let (single, growing) = (work(false), work(true));
-        if !single.is_empty() {
-            put(&single, one_pass::answer);
+        for round in rounds(&single, &self.served.config, self.options.bytes) {
+            put(round, one_pass::answer);
         }
         for round in rounds(&growing, &self.served.config, self.options.bytes) {
             put(round, search::answer);

@@ -15,19 +15,23 @@ pub(crate) use condition::parts;
 pub struct ItemSet {
     /// Ascending.
     ids: Arc<[u32]>,
-    /// i: items of the catalogue it is a set of.
-    items: usize,
+    /// The generator that made it.
+    maker: u64,
 }
 
 impl ItemSet {
     /// The items that fulfil a condition: see [`crate::Generator::items_where`].
-    pub(crate) fn of_condition(catalog: &Catalog, text: &str) -> Result<Self, ConditionError> {
+    pub(crate) fn of_condition(catalog: &Catalog, text: &str, maker: u64) -> Result<Self, ConditionError> {
         let ids = condition::fulfilling(catalog, text)?;
-        Ok(Self { ids: ids.into(), items: catalog.len() })
+        Ok(Self { ids: ids.into(), maker })
     }
 
     /// The items of these keys, and how many keys the catalogue lacks.
-    pub(crate) fn of_keys<'k>(catalog: &Catalog, keys: impl IntoIterator<Item = &'k str>) -> (Self, usize) {
+    pub(crate) fn of_keys<'k>(
+        catalog: &Catalog,
+        keys: impl IntoIterator<Item = &'k str>,
+        maker: u64,
+    ) -> (Self, usize) {
         let (mut ids, mut unknown) = (Vec::new(), 0);
         for key in keys {
             match catalog.find(key) {
@@ -37,7 +41,7 @@ impl ItemSet {
         }
         ids.sort_unstable();
         ids.dedup();
-        (Self { ids: ids.into(), items: catalog.len() }, unknown)
+        (Self { ids: ids.into(), maker }, unknown)
     }
 
     /// How many items it has.
@@ -63,8 +67,8 @@ impl ItemSet {
         &self.ids
     }
 
-    /// i of its catalogue.
-    pub(crate) fn of_items(&self) -> usize {
-        self.items
+    /// The generator that made it.
+    pub(crate) fn maker(&self) -> u64 {
+        self.maker
     }
 }

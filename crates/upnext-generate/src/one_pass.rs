@@ -1,8 +1,9 @@
 //! One pass: the most probable next items, all from one state.
 //!
 //! Without rules one ranking answers. With them the ranking is gone through from the top, and what a rule forbids in a
-//! place is passed over; where it is used up, what may still stand in the next place is ranked anew. That is exact: what
-//! is eligible only becomes less as the list grows.
+//! place is passed over; where it is used up, what may still stand in the next place is ranked anew. What a rule has once
+//! forbidden it forbids for good, with one exception: a place that serves two minimum shares at once may free the next
+//! one, and then is ranked anew as well. So each place goes to the best item that may stand there.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::RequestError;
 use crate::plan::Plan;
 use crate::score::{Answer, Ask, Engine, Place, Scored};
 
-/// Most probable items that likeness is weighed over, and how many for each place.
+/// Most probable items that likeness is weighed over or rules are tried on, and how many for each place.
 const POOL: (usize, usize) = (50, 5);
 
 /// A list that one state is to complete.
@@ -48,13 +49,13 @@ struct List<'a> {
     places: Vec<Place>,
     /// The items of the places.
     items: Vec<u32>,
-    /// Over what was eligible when the pass began.
+    /// Over all that the request lets into the list, whatever the rules of the list let into a place.
     log_sum_exp: Option<f64>,
     done: Option<Result<(), RequestError>>,
 }
 
-/// Completes lists, one answer a list and in order. Scores are log-probabilities over the items that were eligible when
-/// the pass began.
+/// Completes lists, one answer a list and in order. Scores are log-probabilities over all items that the request lets into
+/// the list and that did not stand in it when the pass began.
 pub(crate) fn complete(starts: Vec<Start<'_>>, engine: Engine<'_>) -> Vec<Answer> {
     let mut lists: Vec<List<'_>> = starts.into_iter().map(List::new).collect();
     loop {
@@ -114,14 +115,16 @@ impl<'a> List<'a> {
     }
 
     fn ask(&self) -> Ask<'a> {
-        let k = match self.plan.diversify > 0.0 {
-            true => POOL.0.max(POOL.1 * self.lacks()),
+        let plan = self.plan;
+        let k = match plan.diversify > 0.0 || plan.rules.bind() {
+            true => POOL.0.max(POOL.1.saturating_mul(self.lacks())),
             false => self.lacks(),
         };
-        let plan = self.plan;
-        let eligible = match self.items.is_empty() && !plan.rules.bind() {
-            true => Cow::Borrowed(&plan.eligible),
-            false => Cow::Owned(plan.rules.eligible(&plan.eligible, &self.items)),
+        // The first ranking is of all that the request allows, so that scores are over all of it.
+        let eligible = match (self.log_sum_exp, self.items.is_empty()) {
+            (None, true) => Cow::Borrowed(&plan.eligible),
+            (None, false) => Cow::Owned(plan.eligible.without(&self.items)),
+            (Some(_), _) => Cow::Owned(plan.rules.eligible(&plan.eligible, &self.items)),
         };
         Ask { state: self.state, eligible, adjustment: plan.adjustment, k, given: None }
     }
@@ -150,11 +153,14 @@ impl<'a> List<'a> {
                 return;
             }
         };
-        let was_binding = self.plan.rules.are_binding(&self.items);
-        // A place that serves two shares at once may free the next one: then more is eligible than was ranked.
-        while self.items.len() < self.plan.places
-            && self.plan.rules.are_binding(&self.items) >= was_binding
-        {
+        let mut was_binding = false;
+        while self.items.len() < self.plan.places {
+            let is_binding = self.plan.rules.are_binding(&self.items);
+            if was_binding && !is_binding {
+                // More may stand here than this ranking was gone through for.
+                break;
+            }
+            was_binding = is_binding;
             let may = |place: &Place| self.plan.rules.allows(&self.items, place.item.0);
             let next = match &likeness {
                 None => ranked.iter().position(may),
@@ -163,13 +169,18 @@ impl<'a> List<'a> {
             let Some(next) = next else { break };
             // What was passed over may not stand in a later place of this ranking either, unless likeness chose.
             let passed = if likeness.is_some() { next..next + 1 } else { 0..next + 1 };
-            let place = ranked[next];
-            if let Some(likeness) = &mut likeness {
-                likeness.choose(next);
-            }
+            let (place, before) = (ranked[next], self.items.len());
             ranked.drain(passed);
             self.push(place);
             self.settle();
+            if let Some(likeness) = &mut likeness {
+                likeness.take_out(next);
+                // Pinned items that stand behind it are as near to what follows.
+                if let Err(error) = likeness.see_all(&self.items[before..], vectors) {
+                    self.done = Some(Err(error));
+                    return;
+                }
+            }
         }
     }
 
@@ -189,19 +200,18 @@ struct Likeness {
 
 impl Likeness {
     fn new(pool: &[Place], chosen: &[u32], vectors: &Vectors<'_>) -> Result<Self, RequestError> {
-        let unit = |item: ItemId| -> Result<Vec<f32>, RequestError> {
-            let mut row = vec![0.0; vectors.rank()];
-            vectors.output_row(item, &mut row).map_err(crate::score::network)?;
-            let length = dot(&row, &row).sqrt();
-            row.iter_mut().for_each(|value| *value /= if length > 0.0 { length } else { 1.0 });
-            Ok(row)
-        };
-        let units: Vec<Vec<f32>> = pool.iter().map(|place| unit(place.item)).collect::<Result<_, _>>()?;
+        let units: Vec<Vec<f32>> =
+            pool.iter().map(|place| unit(place.item.0, vectors)).collect::<Result<_, _>>()?;
         let mut likeness = Self { most: vec![None; units.len()], units };
-        for &item in chosen {
-            likeness.see(&unit(ItemId(item))?);
-        }
+        likeness.see_all(chosen, vectors)?;
         Ok(likeness)
+    }
+
+    fn see_all(&mut self, chosen: &[u32], vectors: &Vectors<'_>) -> Result<(), RequestError> {
+        chosen.iter().try_for_each(|&item| {
+            self.see(&unit(item, vectors)?);
+            Ok(())
+        })
     }
 
     fn see(&mut self, chosen: &[f32]) {
@@ -222,11 +232,17 @@ impl Likeness {
     }
 
     /// Takes an item out of the pool.
-    fn choose(&mut self, at: usize) {
-        let unit = self.units.remove(at);
+    fn take_out(&mut self, at: usize) {
+        self.units.remove(at);
         self.most.remove(at);
-        self.see(&unit);
     }
+}
+
+/// An item's output vector at length 1.
+fn unit(item: u32, vectors: &Vectors<'_>) -> Result<Vec<f32>, RequestError> {
+    let mut row = vec![0.0; vectors.rank()];
+    vectors.output_unit(ItemId(item), &mut row).map_err(crate::score::network)?;
+    Ok(row)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

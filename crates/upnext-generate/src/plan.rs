@@ -69,7 +69,9 @@ impl Plan {
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
         let steps = match request.method {
             Method::TopK => 0,
-            Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Sample { .. } => length.saturating_sub(1),
+            Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Sample { .. } => {
+                length.saturating_sub(1)
+            }
             Method::Hybrid { autoregressive, .. } => autoregressive.min(length.saturating_sub(1)),
         };
         if steps > window / 2 {
@@ -81,11 +83,14 @@ impl Plan {
             None => steps,
         };
         let seen: &[ItemId] = if keep_seen { &[] } else { &known.items };
-        if request.only.iter().any(|set| set.of_items() != catalog.len()) {
-            return Err(RequestError::Foreign);
-        }
         let (mut eligible, unknown_allowed) = Eligible::resolve(request, seen, &served.ineligible, catalog);
-        let rules = Rules::resolve(&request.rules, length, &mut eligible, |id| permits(request, id, catalog), catalog)?;
+        let rules = Rules::resolve(
+            &request.rules,
+            length,
+            &mut eligible,
+            |id| permits(request, id, catalog),
+            catalog,
+        )?;
         let places = rules.places();
         let (prompt, skipped) = (known.prompt(window, reserve).to_vec(), known.skipped);
         Ok(Self {
@@ -130,16 +135,20 @@ impl Plan {
         const CANDIDATE: usize = 64;
         // Keys are stored in panels of 32 positions.
         let panels = |positions: usize| positions.div_ceil(32).saturating_mul(32);
-        let (width, weighed) = match self.way {
-            Way::OnePass => (0, 0),
-            Way::Beam { beams, .. } => (beams.width, beams.width),
-            Way::Sample(draws) => (draws.count, draws.top_k),
+        let (width, weighed, grown) = match self.way {
+            Way::OnePass => (0, 0, 0),
+            Way::Beam { beams, grown } => (beams.width, beams.width, grown),
+            Way::Sample(draws) => (draws.count, draws.top_k, self.places),
         };
-        let own = panels(self.places).saturating_mul(2 * width);
+        let own = panels(grown).saturating_mul(2 * width);
         let per_position = 2 * config.layers * config.width * size_of::<f32>();
-        let cached = panels(self.prompt.len()).saturating_add(own).saturating_mul(per_position);
-        let eligible = self.eligible.listed().saturating_mul(width * size_of::<u32>());
-        cached.saturating_add(eligible).saturating_add(width.saturating_mul(weighed).saturating_mul(CANDIDATE))
+        let read = if width > 0 { panels(self.prompt.len()) } else { 0 };
+        let cached = read.saturating_add(own).saturating_mul(per_position);
+        let listed = self.eligible.listed().saturating_add(self.rules.listed());
+        let eligible = listed.saturating_mul(width.max(1) * size_of::<u32>());
+        cached
+            .saturating_add(eligible)
+            .saturating_add(width.saturating_mul(weighed).saturating_mul(CANDIDATE))
     }
 }
 
@@ -178,6 +187,7 @@ fn permits(request: &Request, id: u32, catalog: &Catalog) -> bool {
     !among(&request.deny)
         && request.allow.as_ref().is_none_or(|keys| among(keys))
         && request.only.iter().all(|set| set.contains(ItemId(id)))
+        && !request.never.iter().any(|set| set.contains(ItemId(id)))
 }
 
 /// What a model knows of a history.

@@ -91,6 +91,7 @@ pub struct Request {
     pub(crate) deny: Vec<String>,
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) only: Vec<ItemSet>,
+    pub(crate) never: Vec<ItemSet>,
     pub(crate) rules: Asked,
     pub(crate) diversify: f32,
     pub(crate) alternatives: usize,
@@ -170,6 +171,7 @@ impl RequestBuilder {
             deny: Vec::new(),
             allow: None,
             only: Vec::new(),
+            never: Vec::new(),
             rules: Asked::default(),
             diversify: 0.0,
             alternatives: 0,
@@ -218,8 +220,14 @@ impl RequestBuilder {
         self
     }
 
-    /// This item stands in this place, counted from 0, seen or not; the model reads it as what was watched before the next
-    /// place, and gives it no score. In a list that is short, pinned items stand at the end.
+    /// Items of the set may not be shown. Sets that many requests share are looked up once, unlike keys to deny.
+    pub fn without(mut self, set: &ItemSet) -> Self {
+        self.request.never.push(set.clone());
+        self
+    }
+
+    /// This item stands in this place, counted from 0, seen or not, and has no score. Where a list grows item by item, the
+    /// model reads it as watched before the next place. In a list that is short, pinned items stand at the end.
     pub fn pin(mut self, place: usize, key: &str) -> Self {
         self.request.rules.pins.push((place, key.to_owned()));
         self
@@ -239,14 +247,15 @@ impl RequestBuilder {
 
     /// Maximal marginal relevance (Carbonell and Goldstein 1998): each place goes to the item with the largest
     /// `(1 - weight) · ln p - weight · max cos`, the cosine taken with the items before it, among the most probable ones
-    /// (fifty, or five for each place). For [`Method::TopK`], and for what [`Method::Hybrid`] takes from one pass.
+    /// (fifty, or five for each place). For [`Method::TopK`], and for what [`Method::Hybrid`] takes from one pass; a list by
+    /// popularity is not spread.
     pub fn diversify(mut self, weight: f32) -> Self {
         self.request.diversify = weight;
         self
     }
 
-    /// Up to so many further lists of a beam search, best first, beside the best one. Of lists that hold the same items in
-    /// another order the best alone is kept.
+    /// Up to so many further lists of [`Method::Beam`] or [`Method::DiverseBeam`], best first, beside the best one. Of lists
+    /// that hold the same items in another order the best alone is kept.
     pub fn alternatives(mut self, most: usize) -> Self {
         self.request.alternatives = most;
         self
@@ -295,8 +304,9 @@ impl RequestBuilder {
     /// The request, checked.
     ///
     /// # Errors
-    /// When the length is 0, a number of the method lies outside its bounds, or an adjustment is not finite. What depends on
-    /// the model, its catalogue and window, is checked when the request is answered.
+    /// When the length is 0, a number of the method lies outside its bounds, an adjustment is not finite, or likeness or
+    /// alternatives are asked of a method that has none. What depends on the model, its catalogue and window, is checked
+    /// when the request is answered.
     pub fn build(self) -> Result<Request, RequestError> {
         if self.request.length == Some(0) {
             return Err(RequestError::NoLength);
@@ -308,6 +318,10 @@ impl RequestBuilder {
         let weight = self.request.diversify;
         if !(0.0..1.0).contains(&weight) || (weight > 0.0 && !is_once) {
             return Err(RequestError::Diversify(weight));
+        }
+        let is_beam = matches!(self.request.method, Method::Beam { .. } | Method::DiverseBeam { .. });
+        if self.request.alternatives > 0 && !is_beam {
+            return Err(RequestError::Alternatives);
         }
         match self.request.method {
             Method::TopK => {}

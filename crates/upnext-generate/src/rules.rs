@@ -46,11 +46,6 @@ impl Rules {
         catalog: &Catalog,
     ) -> Result<Self, RequestError> {
         let Asked { caps, shares, .. } = asked.clone();
-        let foreign = caps.iter().any(|(_, attribute)| attribute.of_items() != catalog.len())
-            || shares.iter().any(|(_, set)| set.of_items() != catalog.len());
-        if foreign {
-            return Err(RequestError::Foreign);
-        }
         let mut pins = Vec::with_capacity(asked.pins.len());
         for (place, key) in &asked.pins {
             let refuse = |why| Err(RequestError::Pin { place: *place, key: key.clone(), why });
@@ -88,17 +83,18 @@ impl Rules {
     /// Refuses what no list could keep.
     fn check(&self, eligible: &Eligible, pinned: &[u32], length: usize) -> Result<(), RequestError> {
         for (most, attribute) in &self.caps {
-            if let Some(&(found, _)) = saturated(attribute, *most + 1, pinned).first() {
+            if let Some(&(found, _)) = saturated(attribute, most.saturating_add(1), pinned).first() {
                 let name = attribute.name().to_owned();
                 return Err(RequestError::PinsAndCap { name, most: *most, found });
             }
         }
-        let needed: usize = self.shares.iter().map(|(least, _)| least).sum();
-        if needed > length {
-            return Err(RequestError::Shares { needed, length });
+        let needed = sum(self.shares.iter().map(|(least, set)| missing(*least, set, pinned)));
+        if needed > length - pinned.len() {
+            return Err(RequestError::Shares { needed, places: length - pinned.len() });
         }
         for (least, set) in &self.shares {
-            let has = set.ids().iter().filter(|&&id| eligible.contains(id) || pinned.contains(&id)).count();
+            let may = |id: &&u32| eligible.contains(**id) || pinned.contains(*id);
+            let has = set.ids().iter().filter(may).take(*least).count();
             if has < *least {
                 return Err(RequestError::Share { least: *least, has });
             }
@@ -129,6 +125,19 @@ impl Rules {
     /// Whether which items may stand in a place depends on what stands before it, beyond that none stands twice.
     pub(crate) fn bind(&self) -> bool {
         !self.caps.is_empty() || !self.shares.is_empty()
+    }
+
+    /// About how many items a place's own list of what may stand there can have, beyond those that the request names.
+    pub(crate) fn listed(&self) -> usize {
+        let closed = self.caps.iter().map(|(most, attribute)| {
+            // Of the list's items a value needs so many to be closed.
+            attribute
+                .largest()
+                .saturating_mul((self.places / (*most).max(1)).max(1))
+                .min(attribute.of_items())
+        });
+        let open = self.shares.iter().map(|(_, set)| set.len());
+        sum(closed.chain(open))
     }
 
     /// What may stand in the next place of a list that begins with `chosen`.
@@ -194,10 +203,15 @@ impl Rules {
             .map(|(least, set)| (missing(*least, set, held), set))
             .filter(|(lacks, _)| *lacks > 0)
             .collect();
-        let needed: usize = lacking.iter().map(|(lacks, _)| lacks).sum();
+        let needed = sum(lacking.iter().map(|(lacks, _)| *lacks));
         let free = self.places - chosen.len() - self.pins_from(chosen.len()).count();
         (needed > 0 && needed >= free).then(|| lacking.into_iter().map(|(_, set)| set).collect())
     }
+}
+
+/// A sum that ends at the largest number there is.
+fn sum(numbers: impl Iterator<Item = usize>) -> usize {
+    numbers.fold(0, usize::saturating_add)
 }
 
 /// How many items of a set a list still lacks.
@@ -215,8 +229,7 @@ fn saturated(attribute: &Attribute, least: usize, list: &[u32]) -> Vec<(usize, u
     if least == 0 {
         return (0..attribute.values() as u32).map(|value| (0, value)).collect();
     }
-    let mut values: Vec<u32> =
-        list.iter().flat_map(|&item| attribute.of_item(item)).copied().collect();
+    let mut values: Vec<u32> = list.iter().flat_map(|&item| attribute.of_item(item)).copied().collect();
     values.sort_unstable();
     let runs = values.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0]));
     runs.filter(|&(found, _)| found >= least).collect()

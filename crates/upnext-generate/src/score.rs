@@ -76,12 +76,7 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn query<'q>(
-        &'q self,
-        offsets: &'q [Offset<'q>],
-        eligible: score::Eligible<'q>,
-        k: usize,
-    ) -> Query<'q> {
+    fn query<'q>(&'q self, offsets: &'q [Offset<'q>], eligible: score::Eligible<'q>, k: usize) -> Query<'q> {
         Query { vector: self.state, offsets, eligible, k }
     }
 }
@@ -134,6 +129,9 @@ impl Engine<'_> {
         let ranked = rank(&queries, &self.vectors.table(), self.parallel);
         let (all, some) = ranked.split_at(ranked.len() / 2);
         let of_state = |(all, some): (&Ranked, &Ranked)| {
+            if all.eligible == 0 {
+                return Err(RequestError::NothingEligible);
+            }
             let scored = finite(some, all)?;
             let score = |item: &ItemId| {
                 let at = scored.ids.iter().position(|&id| id == item.0);
@@ -151,9 +149,8 @@ impl Engine<'_> {
         let asked = || asks.iter().zip(&offsets);
         let best = asked().map(|(ask, offsets)| ask.query(offsets, ask.eligible.as_kernel(), ask.k));
         let given = asked().filter(|(ask, _)| ask.given.is_some());
-        let given = given.map(|(ask, offsets)| {
-            ask.query(offsets, score::Eligible::Only(ask.given.as_slice()), 1)
-        });
+        let given =
+            given.map(|(ask, offsets)| ask.query(offsets, score::Eligible::Only(ask.given.as_slice()), 1));
         let queries: Vec<Query<'_>> = best.chain(given).collect();
         let ranked = rank(&queries, &self.vectors.table(), self.parallel);
         let (best, given) = ranked.split_at(asks.len());

@@ -1,4 +1,5 @@
-//! A history that goes on: events are pushed, lists are asked for in between, and nothing is computed twice.
+//! A history that goes on: events are pushed, lists are asked for in between, and what was read is not read again until
+//! the window moves.
 
 use std::ops::Deref;
 
@@ -45,6 +46,8 @@ pub struct Session<G> {
     start: usize,
     /// `(r)` the state after the window; empty when nothing is read.
     state: Vec<f32>,
+    /// Why the window could not be read, if it could not: then nothing else is to be trusted.
+    broken: Option<RequestError>,
 }
 
 /// A session as bytes: JSON, so that it outlives a model.
@@ -56,6 +59,12 @@ struct Snapshot {
     events: Vec<(String, i64)>,
 }
 
+/// What every version of a snapshot has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 impl<G: Deref<Target = Generator>> Session<G> {
     /// Reads a history. `reserve` is the decode steps of the longest list that will be asked for: its length - 1 by
     /// beams or draws, 0 for [`crate::Method::TopK`].
@@ -65,14 +74,19 @@ impl<G: Deref<Target = Generator>> Session<G> {
     pub fn open(generator: G, history: &[Event<'_>], reserve: usize) -> Result<Self, RequestError> {
         let window = generator.config().window;
         if reserve > window / 2 {
-            return Err(RequestError::Reserve { length: reserve + 1, reserve, most: window / 2, window });
+            return Err(RequestError::Reserve {
+                length: reserve.saturating_add(1),
+                reserve,
+                most: window / 2,
+                window,
+            });
         }
         let mut events: Vec<(String, i64)> =
             history.iter().map(|event| (event.key.to_owned(), event.at)).collect();
         events.sort_by_key(|(_, at)| *at);
         let cache = Cache::with_capacity(generator.config(), window);
-        let (known, start, state) = (Known::default(), 0, Vec::new());
-        let mut session = Self { generator, reserve, events, known, cache, start, state };
+        let (known, start, state, broken) = (Known::default(), 0, Vec::new(), None);
+        let mut session = Self { generator, reserve, events, known, cache, start, state, broken };
         session.read_all()?;
         Ok(session)
     }
@@ -82,11 +96,12 @@ impl<G: Deref<Target = Generator>> Session<G> {
     /// # Errors
     /// When the bytes are no snapshot, or as for [`Session::open`].
     pub fn restore(generator: G, snapshot: &[u8]) -> Result<Self, SnapshotError> {
-        let Snapshot { version, reserve, events } =
-            serde_json::from_slice(snapshot).map_err(SnapshotError::Format)?;
+        let Version { version } = serde_json::from_slice(snapshot).map_err(SnapshotError::Format)?;
         if version != VERSION {
             return Err(SnapshotError::Version(version));
         }
+        let Snapshot { reserve, events, .. } =
+            serde_json::from_slice(snapshot).map_err(SnapshotError::Format)?;
         let events: Vec<Event<'_>> = events.iter().map(|(key, at)| Event { key, at: *at }).collect();
         Ok(Self::open(generator, &events, reserve)?)
     }
@@ -111,6 +126,9 @@ impl<G: Deref<Target = Generator>> Session<G> {
         if place + 1 < self.events.len() {
             return self.read_all();
         }
+        if self.broken.is_some() {
+            return self.read_all();
+        }
         let before = self.known.read.len();
         self.known.push(self.generator.catalog().find(event.key), self.generator.served());
         if self.known.read.len() > before { self.read_last() } else { Ok(()) }
@@ -121,6 +139,10 @@ impl<G: Deref<Target = Generator>> Session<G> {
     /// # Errors
     /// As [`Generator::generate`]; [`RequestError::Session`] when the list needs more decode steps than are reserved.
     pub fn next(&self, request: &Request) -> Result<Slate, RequestError> {
+        self.generator.refuse_foreign(request)?;
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         let plan = Plan::after(&self.known, Some(self.reserve), request, self.generator.served())?;
         let prompts = Prompts { states_br: &self.state, caches: std::slice::from_ref(&self.cache) };
         self.generator.answer_after(&plan, prompts)
@@ -140,6 +162,7 @@ impl<G: Deref<Target = Generator>> Session<G> {
 
     /// Looks everything up and reads the window.
     fn read_all(&mut self) -> Result<(), RequestError> {
+        self.broken = None;
         let keys = self.events.iter().map(|(key, _)| key.clone()).collect();
         self.known = Known::of(&Past::Keys(keys), self.generator.served());
         self.read_window()
@@ -151,9 +174,18 @@ impl<G: Deref<Target = Generator>> Session<G> {
         self.state.clear();
         if !prompt.is_empty() {
             let caches = std::slice::from_mut(&mut self.cache);
-            self.state = self.generator.engine().prefill(&[prompt], Some(caches))?;
+            let read = self.generator.engine_of_caller().prefill(&[prompt], Some(caches));
+            return self.keep(read);
         }
         Ok(())
+    }
+
+    fn keep(&mut self, read: Result<Vec<f32>, RequestError>) -> Result<(), RequestError> {
+        match read {
+            Ok(state) => self.state = state,
+            Err(error) => self.broken = Some(error),
+        }
+        self.broken.clone().map_or(Ok(()), Err)
     }
 
     /// Reads the newest of the events that are read: alone, unless the window moves.
@@ -165,8 +197,8 @@ impl<G: Deref<Target = Generator>> Session<G> {
             return self.read_window();
         }
         let (nothing, own) = (Cache::new(self.generator.config()), std::slice::from_mut(&mut self.cache));
-        self.state = self.generator.engine().extend(&[last], &[&nothing], own)?;
-        Ok(())
+        let read = self.generator.engine_of_caller().extend(&[last], &[&nothing], own);
+        self.keep(read)
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Alternative {
 }
 
 impl Slate {
-    /// True when fewer items were eligible than were asked for.
+    /// True when the list has fewer items than were asked for, for want of any that may stand in it.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.items.len() < self.requested

@@ -147,7 +147,10 @@ pub struct Ranked {
 pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ranked> {
     for query in queries {
         table.check(query.vector.len());
-        query.offsets.iter().for_each(|offset| assert_eq!(offset.of.len(), table.items(), "items of an offset"));
+        query
+            .offsets
+            .iter()
+            .for_each(|offset| assert_eq!(offset.of.len(), table.items(), "items of an offset"));
         let (Eligible::AllBut(list) | Eligible::Only(list)) = query.eligible;
         assert!(list.is_sorted_by(|a, b| a < b), "the items of a query are not ascending");
         assert!(list.last().is_none_or(|&last| (last as usize) < table.items()), "no item {:?}", list.last());

@@ -85,6 +85,20 @@ impl<'a> Vectors<'a> {
         Ok(())
     }
 
+    /// Copies an item's output vector at length 1 into `row` `(r)`: products of two are cosines. A vector of nothing stays
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Vectors::input_row`].
+    pub fn output_unit(&self, item: ItemId, row: &mut [f32]) -> Result<()> {
+        self.output_row(item, row)?;
+        let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|value| *value /= length);
+        }
+        Ok(())
+    }
+
     fn check_row(&self, item: ItemId, row: &[f32]) -> Result<()> {
         self.check(item)?;
         if row.len() == self.rank {

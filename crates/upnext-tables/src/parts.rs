@@ -2,10 +2,9 @@
 //!
 //! A part is written under a hidden name, synced and renamed; then a seal with its hash is, in `_parts/`. A part counts as
 //! written once both are there and agree. Names that begin with an underscore are passed over by whoever reads the folder
-//! as one table.
+//! as one table. Several processes may work in one folder, each on parts of its own.
 
-use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,12 +18,12 @@ use crate::partial::Partial;
 
 /// What the folder is for, so that no other job goes on in it.
 const JOB: &str = "_job.json";
+/// Held while a folder is opened.
+const LOCK: &str = "_lock";
 /// The seals.
 const SEALS: &str = "_parts";
 /// What the whole job came to.
-const SUMMARY: &str = "_summary.json";
-/// How the name of a part begins.
-const PART: &str = "part-";
+const SUMMARY: &str = "_summary";
 
 /// An opened folder of parts.
 #[derive(Debug)]
@@ -43,7 +42,24 @@ struct Seal {
     tally: Value,
 }
 
+/// Whose a folder is.
+enum Owner {
+    /// Nobody's: no part is in it.
+    Nobody,
+    /// This job's.
+    Us,
+    /// Another job's, which differs in this field.
+    Other(String),
+}
+
 impl Parts {
+    /// The name of part `chunk` of shard `shard` of the histories, in a job that a part of, such as `2of8`, may be named.
+    #[must_use]
+    pub fn name(of: Option<&str>, shard: usize, chunk: usize, extension: &str) -> String {
+        let of = of.map(|of| format!("{of}-")).unwrap_or_default();
+        format!("part-{of}{shard:05}-{chunk:05}.{extension}")
+    }
+
     /// Opens a folder for a job, or makes it. `job` is an object that says all that the lists depend on; a folder that
     /// holds parts of another job is refused, or with `overwrite` emptied of them.
     ///
@@ -52,23 +68,20 @@ impl Parts {
     pub fn open(folder: &Path, job: &Value, layout: Layout, overwrite: bool) -> Result<Self> {
         let parts = Self { folder: folder.to_owned(), layout };
         let failed = |source| Error::Write { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        // Nothing is put into a folder that is not ours.
+        parts.refuse_foreign()?;
+        let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        parts.refuse_foreign()?;
+        match parts.owner(job)? {
+            Owner::Us => return Ok(parts),
+            Owner::Nobody => {}
+            Owner::Other(_) if overwrite => parts.clear().map_err(failed)?,
+            Owner::Other(field) => return Err(Error::OtherJob { path: folder.to_owned(), field }),
+        }
         fs::create_dir_all(folder.join(SEALS)).map_err(failed)?;
-        if let Some(found) = parts.foreign().map_err(failed)? {
-            return Err(Error::NotParts { path: folder.to_owned(), found });
-        }
-        let path = folder.join(JOB);
-        let other = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice::<Value>(&bytes).map(|before| difference(&before, job)).ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
-            Err(source) => return Err(Error::Read { path, source }),
-        };
-        match other {
-            Some(None) => {}
-            _ if overwrite => parts.clear().map_err(failed)?,
-            Some(Some(field)) => return Err(Error::OtherJob { path: folder.to_owned(), field }),
-            None => return Err(Error::OtherJob { path: folder.to_owned(), field: JOB.to_owned() }),
-        }
-        parts.put(&path, job)?;
+        parts.put(&folder.join(JOB), job)?;
         Ok(parts)
     }
 
@@ -83,10 +96,7 @@ impl Parts {
         if !path.is_file() {
             return Ok(None);
         }
-        let (blake3, bytes) = hash_file(&path).map_err(|error| Error::Read {
-            path: path.clone(),
-            source: io::Error::other(error),
-        })?;
+        let (blake3, bytes) = self.hash(path)?;
         Ok((blake3 == seal.blake3 && bytes == seal.bytes).then_some(seal.tally))
     }
 
@@ -103,25 +113,25 @@ impl Parts {
     /// # Errors
     /// When the disk refuses.
     pub fn seal_part(&self, name: &str, tally: Value) -> Result<()> {
-        let path = self.folder.join(name);
-        let (blake3, bytes) =
-            hash_file(&path).map_err(|error| Error::Read { path, source: io::Error::other(error) })?;
+        let (blake3, bytes) = self.hash(self.folder.join(name))?;
         self.put(&self.seal(name), &Seal { blake3, bytes, tally })
     }
 
-    /// Writes what the job came to, the last of its files.
+    /// Writes what the job, or one part of it such as `2of8`, came to, the last of its files.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn finish(&self, name: Option<&str>, summary: &Value) -> Result<PathBuf> {
-        let name = name.map_or_else(|| SUMMARY.to_owned(), |shard| format!("_summary-{shard}.json"));
-        let path = self.folder.join(name);
-        self.put(&path, summary)?;
-        Ok(path)
+    pub fn finish(&self, of: Option<&str>, summary: &Value) -> Result<()> {
+        let name = of.map_or_else(|| format!("{SUMMARY}.json"), |of| format!("{SUMMARY}-{of}.json"));
+        self.put(&self.folder.join(name), summary)
     }
 
     fn seal(&self, name: &str) -> PathBuf {
         self.folder.join(SEALS).join(format!("{name}.json"))
+    }
+
+    fn hash(&self, path: PathBuf) -> Result<(String, u64)> {
+        hash_file(&path).map_err(|error| Error::Read { path, source: io::Error::other(error) })
     }
 
     /// Writes JSON, all of it or nothing.
@@ -135,34 +145,108 @@ impl Parts {
         write().map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
-    /// A file that no job of ours has written.
-    fn foreign(&self) -> io::Result<Option<String>> {
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            if !is_ours(&name) {
-                return Ok(Some(name.to_string_lossy().into_owned()));
-            }
+    /// Whose the folder is by its files. Parts or seals without a word on their job are another's.
+    fn owner(&self, job: &Value) -> Result<Owner> {
+        let path = self.folder.join(JOB);
+        let failed = |source| Error::Read { path: path.clone(), source };
+        let before = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice::<Value>(&bytes).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(failed(source)),
+        };
+        let differs = before.as_ref().map_or_else(|| Some(JOB.to_owned()), |before| difference(before, job));
+        match differs {
+            None => Ok(Owner::Us),
+            Some(_) if self.parts().map_err(failed)?.is_empty() => Ok(Owner::Nobody),
+            Some(field) => Ok(Owner::Other(field)),
         }
-        Ok(None)
     }
 
-    /// Takes away what a job has written. The word on which job it was goes first, so that a crash in between leaves no
-    /// folder that looks whole.
-    fn clear(&self) -> io::Result<()> {
-        let _ = fs::remove_file(self.folder.join(JOB));
-        fs::remove_dir_all(self.folder.join(SEALS))?;
-        for entry in fs::read_dir(&self.folder)? {
-            fs::remove_file(entry?.path())?;
+    /// Parts and seals, whole or not.
+    fn parts(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for folder in [self.folder.join(SEALS), self.folder.clone()] {
+            let entries = match fs::read_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                if is_part(visible(&entry.file_name().to_string_lossy())) {
+                    found.push(entry.path());
+                }
+            }
         }
-        fs::create_dir_all(self.folder.join(SEALS))
+        Ok(found)
+    }
+
+    fn refuse_foreign(&self) -> Result<()> {
+        let foreign = || -> io::Result<Option<String>> {
+            for entry in fs::read_dir(&self.folder)? {
+                let entry = entry?;
+                if !is_ours(&entry)? {
+                    return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+                }
+            }
+            Ok(None)
+        };
+        let path = self.folder.clone();
+        match foreign() {
+            Ok(None) => Ok(()),
+            Ok(Some(found)) => Err(Error::NotParts { path, found }),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    /// Takes away what a job has written: seals, then parts, and the word on whose they were last, so that what a crash
+    /// leaves is still that job's.
+    fn clear(&self) -> io::Result<()> {
+        for path in self.parts()? {
+            fs::remove_file(path)?;
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(SUMMARY) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        fs::remove_file(self.folder.join(JOB)).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
     }
 }
 
-fn is_ours(name: &OsStr) -> bool {
+/// The name that a file has once it is written.
+fn visible(name: &str) -> &str {
+    name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(name)
+}
+
+/// Whether it is the name of a part, or of its seal: `part-[IofN-]SHARD-CHUNK.EXTENSION[.json]`.
+fn is_part(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((numbers, extension)) = name.strip_prefix("part-").and_then(|rest| rest.split_once('.')) else {
+        return false;
+    };
+    let numbers: Vec<&str> = numbers.split('-').collect();
+    let is_numbered = match numbers[..] {
+        [shard, chunk] => is_number(shard) && is_number(chunk),
+        [of, shard, chunk] => {
+            of.split_once("of").is_some_and(|(index, of)| is_number(index) && is_number(of))
+                && is_number(shard)
+                && is_number(chunk)
+        }
+        _ => false,
+    };
+    is_numbered && ["parquet", "csv", "jsonl"].contains(&extension.strip_suffix(".json").unwrap_or(extension))
+}
+
+fn is_ours(entry: &DirEntry) -> io::Result<bool> {
+    let (name, kind) = (entry.file_name(), entry.file_type()?);
     let name = name.to_string_lossy();
-    // A part or a note that was being written when its job was killed.
-    let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(&name);
-    [JOB, SEALS, SUMMARY].contains(&name) || name.starts_with(PART) || name.starts_with("_summary-")
+    let name = visible(&name);
+    let is_note = [JOB, LOCK].contains(&name) || (name.starts_with(SUMMARY) && name.ends_with(".json"));
+    Ok(if kind.is_dir() { name == SEALS } else { kind.is_file() && (is_note || is_part(name)) })
 }
 
 /// The first field in which two jobs differ.
@@ -178,6 +262,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const PART: &str = "part-00000-00000.csv";
+
     fn write(parts: &Parts, name: &str, users: usize) {
         let mut sink = parts.sink(name).unwrap();
         for user in 0..users {
@@ -192,24 +278,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (folder, job) = (dir.path().join("out"), json!({ "model": "a", "length": 10 }));
         let parts = Parts::open(&folder, &job, Layout::Rows, false).unwrap();
-        assert_eq!(parts.written("part-0.csv").unwrap(), None);
-        write(&parts, "part-0.csv", 3);
+        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
+        write(&parts, "part-00000-00000.csv", 3);
         // The same job goes on where it was.
         let parts = Parts::open(&folder, &job, Layout::Rows, false).unwrap();
-        assert_eq!(parts.written("part-0.csv").unwrap(), Some(json!({ "lists": 3 })));
+        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), Some(json!({ "lists": 3 })));
         for damage in [&b"user_id,rank"[..], b""] {
-            let whole = fs::read(folder.join("part-0.csv")).unwrap();
-            fs::write(folder.join("part-0.csv"), damage).unwrap();
-            assert_eq!(parts.written("part-0.csv").unwrap(), None);
-            fs::write(folder.join("part-0.csv"), whole).unwrap();
+            let whole = fs::read(folder.join("part-00000-00000.csv")).unwrap();
+            fs::write(folder.join("part-00000-00000.csv"), damage).unwrap();
+            assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
+            fs::write(folder.join("part-00000-00000.csv"), whole).unwrap();
         }
-        let seal = folder.join("_parts/part-0.csv.json");
+        let seal = folder.join("_parts/part-00000-00000.csv.json");
         let bytes = fs::read(&seal).unwrap();
         fs::write(&seal, &bytes[..bytes.len() / 2]).unwrap();
-        assert_eq!(parts.written("part-0.csv").unwrap(), None);
+        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
         fs::write(&seal, &bytes).unwrap();
-        fs::remove_file(folder.join("part-0.csv")).unwrap();
-        assert_eq!(parts.written("part-0.csv").unwrap(), None);
+        fs::remove_file(folder.join("part-00000-00000.csv")).unwrap();
+        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
     }
 
     #[test]
@@ -218,17 +304,56 @@ mod tests {
         let folder = dir.path().join("out");
         let open = |job: &Value, overwrite| Parts::open(&folder, job, Layout::Rows, overwrite);
         let (first, second) = (json!({ "model": "a", "length": 10 }), json!({ "model": "a", "length": 20 }));
-        write(&open(&first, false).unwrap(), "part-0.csv", 1);
+        // A job that left no part is in nobody's way.
+        open(&second, false).unwrap();
+        write(&open(&first, false).unwrap(), PART, 1);
         let refused = open(&second, false).unwrap_err().to_string();
         assert!(refused.contains("length"), "{refused}");
         let parts = open(&second, true).unwrap();
-        assert_eq!(parts.written("part-0.csv").unwrap(), None);
-        assert!(!folder.join("part-0.csv").exists());
-        let summary = parts.finish(Some("2of3"), &json!({})).unwrap();
-        assert_eq!(summary, folder.join("_summary-2of3.json"));
-        fs::write(folder.join("notes.txt"), "mine").unwrap();
-        let refused = open(&second, true).unwrap_err().to_string();
-        assert!(refused.contains("notes.txt"), "{refused}");
-        assert!(folder.join("notes.txt").exists());
+        assert_eq!(parts.written(PART).unwrap(), None);
+        assert!(!folder.join(PART).exists());
+        parts.finish(Some("2of3"), &json!({})).unwrap();
+        assert!(folder.join("_summary-2of3.json").exists());
+        // Parts without a word on their job are nobody's to take up.
+        write(&parts, PART, 1);
+        fs::remove_file(folder.join(JOB)).unwrap();
+        assert!(open(&second, false).unwrap_err().to_string().contains(JOB));
+        assert_eq!(open(&second, true).unwrap().written(PART).unwrap(), None);
+    }
+
+    #[test]
+    fn what_no_job_of_ours_has_written_stays_as_it_is() {
+        for name in ["notes.txt", "part-00000-c000.snappy.parquet", "part-00000.parquet", ".part-1.partial"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), "mine").unwrap();
+            for overwrite in [false, true] {
+                let refused = Parts::open(dir.path(), &json!({}), Layout::Rows, overwrite).unwrap_err();
+                assert!(refused.to_string().contains(name), "{refused}");
+            }
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(PART)).unwrap();
+        assert!(Parts::open(dir.path(), &json!({}), Layout::Rows, true).is_err());
+    }
+
+    #[test]
+    fn many_may_open_one_folder_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, job) = (dir.path().join("out"), json!({ "model": "a" }));
+        std::thread::scope(|scope| {
+            for worker in 0..8 {
+                let (folder, job) = (&folder, &job);
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        let parts = Parts::open(folder, job, Layout::Rows, round % 2 == 0).unwrap();
+                        let name = Parts::name(Some(&format!("{worker}of8")), 0, round, "csv");
+                        write(&parts, &name, 2);
+                        assert_eq!(parts.written(&name).unwrap(), Some(json!({ "lists": 2 })));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.join(SEALS)).unwrap().count(), 200);
     }
 }

@@ -21,7 +21,7 @@ fn world() -> (Histories, Split) {
 
 fn made(lists: [&[u32]; 2]) -> Made {
     let lists = lists.map(|list| list.iter().map(|&id| ItemId(id)).collect()).to_vec();
-    Made { name: "by hand".to_owned(), lists, seconds: 3.0 }
+    Made { name: "by hand".to_owned(), lists, failed: 0, seconds: 3.0 }
 }
 
 // Items 0 and 1 point right, 2 up, 3 left; 4 and 5 nowhere.
@@ -74,9 +74,11 @@ fn lists_of_other_questions_are_refused() {
     let (histories, split) = world();
     let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 6, seed: 1 };
     let vectors = Vectors::packed(VECTORS.to_vec(), None, 2).unwrap();
-    let one = Made { name: String::new(), lists: vec![Vec::new()], seconds: 0.0 };
+    let one = Made { name: String::new(), lists: vec![Vec::new()], failed: 0, seconds: 0.0 };
     let refused = ListMetrics::of(&one, &asked, 3, &vectors).unwrap_err();
     assert!(matches!(refused, Error::Lists { lists: 1, questions: 2 }));
+    let refused = measure([&[6], &[0]], 3).unwrap_err();
+    assert!(matches!(refused, Error::UnknownItem { item: 6, items: 6, .. }));
 }
 
 /// Scores an item by its id.
@@ -103,9 +105,11 @@ fn a_scorers_best_items_are_a_list() {
     let (histories, split) = world();
     let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 6, seed: 1 };
     let ids = |keep_seen| -> Vec<Vec<u32>> {
-        let lists = top(&ById, &asked, 5, keep_seen).unwrap();
+        let lists = top(&ById, &asked, 5, keep_seen, |_| true).unwrap();
         lists.iter().map(|list| list.iter().map(|item| item.0).collect()).collect()
     };
+    let odd = top(&ById, &asked, 5, true, |item| item.0 % 2 == 1).unwrap();
+    assert_eq!(odd[0], [5, 3, 1].map(ItemId));
     // Equal scores by id; user a has seen 0 and 1, user b 0.
     assert_eq!(ids(true), [[4, 5, 2, 3, 0], [4, 5, 2, 3, 0]]);
     assert_eq!(ids(false), [vec![4, 5, 2, 3], vec![4, 5, 2, 3, 1]]);

@@ -120,6 +120,10 @@ impl Value {
     }
 
     fn is(&self, text: &str) -> bool {
+        if let (Ok(a), Ok(b)) = (text.trim().parse::<i128>(), self.text.trim().parse::<i128>()) {
+            // Whole numbers of 64 bits are more than a float tells apart.
+            return a == b;
+        }
         match (number(text), self.number) {
             (Some(a), Some(b)) => a == b,
             _ => text == self.text,
@@ -223,7 +227,11 @@ impl Parser<'_> {
             while self.take_sign(",") {
                 values.push(self.value("a value")?);
             }
-            return if self.take_sign(")") { Ok(Test::In(values)) } else { Err(self.expected("\",\" or \")\"")) };
+            return if self.take_sign(")") {
+                Ok(Test::In(values))
+            } else {
+                Err(self.expected("\",\" or \")\""))
+            };
         }
         Err(self.expected("=, !=, <, <=, >, >=, has or in"))
     }
@@ -308,6 +316,7 @@ mod tests {
             column("genres", ["Drama|Crime", "Comedy", "Comedy;Drama", "", "Science Fiction, Drama"]),
             column("maturity", ["12", "16.0", "7", "unknown", ""]),
             column("release year", ["1941", "1954", "1999", "2007", "2024"]),
+            column("key", ["9007199254740992", "9007199254740993", "", "x", "1"]),
         ];
         Catalog::new(["a", "b", "c", "d", "e"].into_iter().collect(), columns).unwrap()
     }
@@ -323,6 +332,7 @@ mod tests {
             ("genres != Comedy", vec![0, 2, 3, 4]),
             ("genres = ''", vec![3]),
             ("maturity = 16", vec![1]),
+            ("key = 9007199254740993", vec![1]),
             ("maturity <= 12", vec![0, 2]),
             ("maturity > 7", vec![0, 1]),
             ("not maturity > 7", vec![2, 3, 4]),
@@ -347,10 +357,16 @@ mod tests {
             ("maturity in 7", "\"(\" was expected at character 13, not \"7\""),
             ("maturity in (7", "\",\" or \")\" was expected at character 15, not the end"),
             ("(maturity = 7", "\")\" was expected at character 14, not the end"),
-            ("maturity = 7 genres", "\"and\", \"or\" or the end was expected at character 14, not \"genres\""),
+            (
+                "maturity = 7 genres",
+                "\"and\", \"or\" or the end was expected at character 14, not \"genres\"",
+            ),
             ("genres = 'é", "a closing quote was expected at character 10, not \"'é\""),
             ("genres ! 7", "a column, a value or a sign was expected at character 8, not \"! 7\""),
-            ("year = 7", "the items have no column \"year\"; their columns are genres, maturity, release year"),
+            (
+                "year = 7",
+                "the items have no column \"year\"; their columns are genres, maturity, release year, key",
+            ),
         ] {
             let error = fulfilling(&catalog, text).unwrap_err().to_string();
             assert!(error.ends_with(expected), "{text}: {error}");

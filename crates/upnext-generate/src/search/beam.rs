@@ -41,7 +41,8 @@ pub(super) fn best(
     beams: Beams,
 ) -> (Vec<Hypothesis>, Vec<usize>) {
     let Beams { width, groups, diversity } = beams;
-    let (mut taken, mut kept): (BTreeMap<u32, usize>, Vec<(Candidate<'_>, usize)>) = (BTreeMap::new(), Vec::new());
+    let (mut taken, mut kept): (BTreeMap<u32, usize>, Vec<(Candidate<'_>, usize)>) =
+        (BTreeMap::new(), Vec::new());
     let is_root = hypotheses.len() == 1 && hypotheses[0].group.is_none();
     for group in 0..groups {
         let mut candidates: Vec<Candidate<'_>> = Vec::new();

@@ -58,7 +58,8 @@ pub(super) fn join(lists: &[Hypothesis], plan: &Plan) -> Vec<u32> {
             *sums.entry(item).or_default() += 1.0 / (rank + 1) as f64;
         }
     }
-    let mut order: Vec<(u32, f64)> = sums.into_iter().filter(|(item, _)| !plan.rules.is_pinned(*item)).collect();
+    let mut order: Vec<(u32, f64)> =
+        sums.into_iter().filter(|(item, _)| !plan.rules.is_pinned(*item)).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let longest = lists.iter().rev().max_by_key(|list| list.items.len());
     let (mut joined, most) = (Vec::new(), longest.map_or(0, |list| list.items.len()));

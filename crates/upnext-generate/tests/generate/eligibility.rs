@@ -33,7 +33,8 @@ fn no_list_ever_shows_a_seen_denied_forbidden_or_repeated_item() {
         let allowed: Vec<u32> =
             history(case + 2000, draw(case, 1 << 42, 30), items).iter().map(|item| item.0).collect();
         let (only, keep) = (case % 5 == 0, case % 7 == 0);
-        let mut builder = Request::from_items(&past).method(METHODS[case as usize % METHODS.len()]).keep_seen(keep);
+        let mut builder =
+            Request::from_items(&past).method(METHODS[case as usize % METHODS.len()]).keep_seen(keep);
         builder = builder.length(1 + draw(case, 1 << 43, 8)).deny(&borrowed(&keys(&denied)));
         if only {
             builder = builder.allow(&borrowed(&keys(&allowed)));

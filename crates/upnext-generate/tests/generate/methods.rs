@@ -123,7 +123,12 @@ fn alternatives_are_the_other_beams_without_the_same_items_again() {
     let past = [ItemId(0), ItemId(4)];
     // As wide as the space: every list of three out of five items.
     let ask = |most| {
-        Request::from_items(&past).length(3).method(Method::Beam { width: 60 }).alternatives(most).build().unwrap()
+        Request::from_items(&past)
+            .length(3)
+            .method(Method::Beam { width: 60 })
+            .alternatives(most)
+            .build()
+            .unwrap()
     };
     let all = lists(&one(&generator, &ask(1000)));
     assert_eq!(all.len(), 10);
@@ -154,7 +159,8 @@ fn one_group_is_a_beam_and_more_groups_keep_off_each_other() {
     let (mut alike, mut apart) = (0, 0);
     for case in 0..20 {
         let past = history(case, 6, ITEMS);
-        let ask = |method| Request::from_items(&past).length(4).method(method).alternatives(9).build().unwrap();
+        let ask =
+            |method| Request::from_items(&past).length(4).method(method).alternatives(9).build().unwrap();
         let diverse = |groups, diversity| ask(Method::DiverseBeam { width: 6, groups, diversity });
         let beam = one(&generator, &ask(Method::Beam { width: 6 }));
         assert_eq!(lists(&one(&generator, &diverse(1, 5.0))), lists(&beam));

@@ -141,11 +141,15 @@ impl Case {
         let over = |most: usize| {
             (0..3).any(|genre| items.iter().filter(|&&item| has_genre(item, genre)).count() > most)
         };
+        let lacks = |&(least, genre): &(usize, usize)| {
+            least - items.iter().filter(|&&item| has_genre(item, genre)).count().min(least)
+        };
+        let lacking: usize = self.shares.iter().map(lacks).sum();
         places.len() < self.pins.len()
             || items.len() < self.pins.len()
             || items.iter().any(is_forbidden)
             || self.cap.is_some_and(over)
-            || self.shares.iter().map(|(least, _)| least).sum::<usize>() > self.length
+            || lacking > self.length - places.len()
     }
 }
 
@@ -156,11 +160,14 @@ fn thousands_of_random_requests_keep_every_rule_or_say_which_they_cannot() {
         let generator = generator(items);
         let options = Options { threads: Threads::Pool(2), ..Options::default() };
         let pool = Generator::from_parts(served(items), options).unwrap();
-        let cases: Vec<(u64, Case)> =
-            (0..1200).map(|case| case + items as u64 * 100_000).map(|case| (case, Case::draw(case, items))).collect();
+        let cases: Vec<(u64, Case)> = (0..1200)
+            .map(|case| case + items as u64 * 100_000)
+            .map(|case| (case, Case::draw(case, items)))
+            .collect();
         let requests: Vec<Request> = cases.iter().map(|(_, case)| case.request(&generator)).collect();
         let slates = generator.generate(&requests);
-        let pooled = pool.generate(&requests);
+        let of_pool: Vec<Request> = cases.iter().map(|(_, case)| case.request(&pool)).collect();
+        let pooled = pool.generate(&of_pool);
         for (((number, case), request), (slate, pooled)) in
             cases.iter().zip(&requests).zip(slates.iter().zip(&pooled))
         {
@@ -175,7 +182,9 @@ fn thousands_of_random_requests_keep_every_rule_or_say_which_they_cannot() {
                 Err(error) => {
                     assert_eq!(error.to_string(), pooled.as_ref().unwrap_err().to_string());
                     match error {
-                        RequestError::Pin { .. } | RequestError::PinsAndCap { .. } | RequestError::Shares { .. } => {
+                        RequestError::Pin { .. }
+                        | RequestError::PinsAndCap { .. }
+                        | RequestError::Shares { .. } => {
                             assert!(case.is_contradictory(), "case {number}: {error}");
                             refused += 1;
                         }
@@ -206,31 +215,67 @@ fn full(list: &[u32], most: usize) -> Vec<usize> {
 fn one_pass_takes_the_best_that_may_stand_in_each_place() {
     let (items, generator) = (24, generator(24));
     let genres = generator.attribute("genres").unwrap();
-    let drama = generator.items_where("genres has Drama").unwrap();
-    for case in 0..40 {
+    let of = |genre: usize| {
+        generator.items_where(&format!("genres has {}", crate::support::GENRES[genre])).unwrap()
+    };
+    let (mut answered, mut freed) = (0, 0);
+    for case in 0..60 {
         let past = history(case, 5, items);
-        let all = ids(&one(&generator, &plain(&past, items, Method::TopK).build().unwrap()));
-        for (most, least) in [(1, 0), (2, 0), (3, 2), (9, 3), (9, 6)] {
-            let request =
-                plain(&past, 6, Method::TopK).at_most(most, &genres).at_least(least, &drama).build().unwrap();
-            let mut expected: Vec<u32> = Vec::new();
+        let all = one(&generator, &plain(&past, items, Method::TopK).build().unwrap());
+        for (most, shares) in [
+            (1, vec![]),
+            (2, vec![]),
+            (3, vec![(2, 0)]),
+            (9, vec![(3, 0)]),
+            (9, vec![(6, 0)]),
+            (9, vec![(3, 0), (3, 1)]),
+            (9, vec![(2, 0), (2, 1), (2, 2)]),
+            (5, vec![(3, 0), (2, 1)]),
+        ] {
+            let mut builder = plain(&past, 6, Method::TopK).at_most(most, &genres);
+            for &(least, genre) in &shares {
+                builder = builder.at_least(least, &of(genre));
+            }
+            let (mut expected, mut was_binding): (Vec<u32>, bool) = (Vec::new(), false);
             while expected.len() < 6 {
                 let full = full(&expected, most);
-                let lacks = least - expected.iter().filter(|&&item| has_genre(item, 0)).count().min(least);
-                let may = |item: &&u32| {
+                let lacking: Vec<(usize, usize)> = shares
+                    .iter()
+                    .map(|&(least, genre)| {
+                        let has = expected.iter().filter(|&&item| has_genre(item, genre)).count();
+                        (least - has.min(least), genre)
+                    })
+                    .filter(|&(lacks, _)| lacks > 0)
+                    .collect();
+                let needed: usize = lacking.iter().map(|(lacks, _)| lacks).sum();
+                let is_binding = needed > 0 && needed >= 6 - expected.len();
+                freed += u32::from(was_binding && !is_binding);
+                was_binding = is_binding;
+                let may = |item: &u32| {
                     !expected.contains(item)
-                        && full.iter().all(|&genre| !has_genre(**item, genre))
-                        && (lacks == 0 || lacks < 6 - expected.len() || has_genre(**item, 0))
+                        && full.iter().all(|&genre| !has_genre(*item, genre))
+                        && (!is_binding || lacking.iter().any(|&(_, genre)| has_genre(*item, genre)))
                 };
-                let Some(&next) = all.iter().find(may) else { break };
+                let Some(next) = all.items.iter().map(|place| place.item.0).find(may) else { break };
                 expected.push(next);
             }
-            match generator.generate(&[request]).remove(0) {
-                Ok(slate) => assert_eq!(ids(&slate), expected, "case {case}, {most}, {least}"),
-                Err(error) => assert!(matches!(error, RequestError::DeadEnd { .. }) && least > 0, "{error}"),
+            match generator.generate(&[builder.build().unwrap()]).remove(0) {
+                Ok(slate) => {
+                    assert_eq!(ids(&slate), expected, "case {case}, {most}, {shares:?}");
+                    // Scores are those of the one pass, whatever the rules closed.
+                    for place in &slate.items {
+                        let same = all.items.iter().find(|other| other.item == place.item).unwrap();
+                        assert_eq!(place.score.to_bits(), same.score.to_bits());
+                    }
+                    answered += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error, RequestError::DeadEnd { .. }) && !shares.is_empty(), "{error}");
+                }
             }
         }
     }
+    assert!(answered > 300 && freed > 10, "{answered} {freed}");
 }
 
 #[test]
@@ -316,8 +361,43 @@ fn likeness_spreads_a_list() {
 }
 
 #[test]
+fn likeness_sees_pinned_items() {
+    let generator = generator(60);
+    let mut differ = 0;
+    for case in 0..40 {
+        let past = history(case, 6, 60);
+        let pinned = (0..60).find(|item| !past.contains(&ItemId(*item))).unwrap();
+        let ask = |weight| {
+            let builder = plain(&past, 3, Method::TopK).pin(1, &key(pinned)).diversify(weight);
+            one(&generator, &builder.build().unwrap())
+        };
+        // The third place by hand: after the first and the pinned one.
+        let slate = ask(0.9);
+        let unit = |item: u32| {
+            let mut row = vec![0.0; generator.vectors().rank()];
+            generator.vectors().output_unit(ItemId(item), &mut row).unwrap();
+            row
+        };
+        let all = one(&generator, &plain(&past, 60, Method::TopK).deny(&[&key(pinned)]).build().unwrap());
+        let chosen: Vec<Vec<f32>> = ids(&slate)[..2].iter().map(|&item| unit(item)).collect();
+        let worth = |place: &upnext_generate::ScoredItem| {
+            let cosine =
+                |other: &Vec<f32>| unit(place.item.0).iter().zip(other).map(|(a, b)| a * b).sum::<f32>();
+            let most = chosen.iter().map(cosine).fold(f32::NEG_INFINITY, f32::max);
+            (1.0 - f64::from(0.9f32)) * place.score - f64::from(0.9f32) * f64::from(most)
+        };
+        let open = all.items.iter().take(50).filter(|place| place.item != slate.items[0].item);
+        let best = open.max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap();
+        assert_eq!(slate.items[2].item, best.item, "case {case}");
+        differ += u32::from(ask(0.0).items[2].item != best.item);
+    }
+    assert!(differ > 5, "{differ}");
+}
+
+#[test]
 fn what_contradicts_itself_or_comes_from_elsewhere_is_refused() {
-    let (generator, other) = (generator(24), generator(25));
+    // As many items make no two generators one.
+    let (generator, other, twin) = (generator(24), generator(25), generator(24));
     let answer = |builder: RequestBuilder| {
         generator.generate(&[builder.build().unwrap()]).remove(0).unwrap_err().to_string()
     };
@@ -330,9 +410,16 @@ fn what_contradicts_itself_or_comes_from_elsewhere_is_refused() {
         (ask().pin(0, &a).pin(1, &a), "the item is pinned to two places"),
         (ask().pin(0, &a).deny(&[&a]), "the same request forbids the item"),
         (ask().pin(0, &a).allow(&[&b]), "the same request forbids the item"),
-        (ask().at_most(1, &other.attribute("genres").unwrap()), "another model"),
-        (ask().only(&other.items_where("year > 0").unwrap()), "another model"),
-        (ask().at_least(4, &generator.items_where("year > 0").unwrap()), "cannot have the 4"),
+        (ask().at_most(1, &other.attribute("genres").unwrap()), "another generator"),
+        (ask().only(&twin.items_where("year > 0").unwrap()), "another generator"),
+        (ask().without(&twin.items_of(["x"]).0), "another generator"),
+        (ask().at_least(1, &other.items_where("year > 0").unwrap()), "another generator"),
+        (ask().at_least(4, &generator.items_where("year > 0").unwrap()), "still ask for 4"),
+        (ask().at_least(usize::MAX, &generator.items_where("year > 0").unwrap()), "still ask for"),
+        (
+            ask().pin(0, &a).pin(1, &b).at_least(2, &generator.items_where("year < 1952").unwrap()),
+            "still ask for 2",
+        ),
         (ask().at_least(2, &generator.items_where("year = 1953").unwrap()), "of which only 1 may be shown"),
     ] {
         let error = answer(builder);
@@ -341,6 +428,9 @@ fn what_contradicts_itself_or_comes_from_elsewhere_is_refused() {
     for weight in [-0.1, 1.0, f32::NAN] {
         assert!(matches!(ask().diversify(weight).build(), Err(RequestError::Diversify(_))));
     }
+    assert!(matches!(ask().alternatives(1).build(), Err(RequestError::Alternatives)));
+    let huge = ask().at_most(usize::MAX, &generator.attribute("genres").unwrap()).pin(0, &a).build().unwrap();
+    assert!(generator.generate(&[huge])[0].is_ok());
     let growing = plain(&[ItemId(1)], 3, Method::Beam { width: 2 }).diversify(0.5);
     assert!(matches!(growing.build(), Err(RequestError::Diversify(_))));
     assert!(generator.attribute("colour").is_none());

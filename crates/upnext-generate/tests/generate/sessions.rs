@@ -71,7 +71,10 @@ fn late_events_are_put_where_they_belong() {
         // The same event into a session of its own, and all of them into the one.
         assert_eq!(bits(&other.next(&ask).unwrap()), fresh(&generator, &grown, Method::TopK).0);
         other.push(Event { key: "nobody", at: 200 }).unwrap();
-        assert_eq!(other.next(&ask).unwrap().items, Session::open(&generator, &borrowed(&grown), 0).unwrap().next(&ask).unwrap().items);
+        assert_eq!(
+            other.next(&ask).unwrap().items,
+            Session::open(&generator, &borrowed(&grown), 0).unwrap().next(&ask).unwrap().items
+        );
     }
     let mut grown = all;
     grown.extend([(key(5), 3), (key(9), -1), (key(11), 100)]);
@@ -108,8 +111,11 @@ fn bytes_that_are_no_snapshot_are_refused() {
     for end in 0..good.len() {
         assert!(matches!(Session::restore(&generator, &good[..end]), Err(SnapshotError::Format(_))));
     }
-    let later = String::from_utf8(good.clone()).unwrap().replace("\"version\":1", "\"version\":2");
+    let later = String::from_utf8(good.clone()).unwrap().replace("\"version\":1", "\"version\":2,\"new\":0");
     assert!(matches!(Session::restore(&generator, later.as_bytes()), Err(SnapshotError::Version(2))));
+    let endless =
+        String::from_utf8(good.clone()).unwrap().replace("\"reserve\":3", "\"reserve\":18446744073709551615");
+    assert!(matches!(Session::restore(&generator, endless.as_bytes()), Err(SnapshotError::Open(_))));
     let greedy = String::from_utf8(good).unwrap().replace("\"reserve\":3", "\"reserve\":9");
     let refused = Session::restore(&generator, greedy.as_bytes()).unwrap_err();
     assert!(matches!(refused, SnapshotError::Open(RequestError::Reserve { reserve: 9, most: 8, .. })));
@@ -119,7 +125,8 @@ fn bytes_that_are_no_snapshot_are_refused() {
 fn a_list_longer_than_the_reserve_is_refused() {
     let generator = generator(ITEMS);
     let session = Session::open(&generator, &[], 3).unwrap();
-    let ask = |length| Request::builder(&[]).length(length).method(Method::Beam { width: 2 }).build().unwrap();
+    let ask =
+        |length| Request::builder(&[]).length(length).method(Method::Beam { width: 2 }).build().unwrap();
     assert!(session.next(&ask(4)).is_ok());
     let refused = session.next(&ask(5)).unwrap_err();
     assert!(matches!(refused, RequestError::Session { steps: 4, reserve: 3 }));

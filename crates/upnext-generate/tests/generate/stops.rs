@@ -31,9 +31,14 @@ fn a_late_or_cancelled_request_is_refused_and_its_neighbours_are_not() {
         ];
         let answers = generator.generate(&mixed);
         for (answer, plain) in [(0, 0), (2, 1), (4, 2)] {
-            assert_eq!(bits(answers[answer].as_ref().unwrap()), bits(&one(&generator, &plain_requests[plain])));
+            assert_eq!(
+                bits(answers[answer].as_ref().unwrap()),
+                bits(&one(&generator, &plain_requests[plain]))
+            );
         }
-        assert!(matches!(answers[1], Err(RequestError::Late)) && matches!(answers[3], Err(RequestError::Late)));
+        assert!(
+            matches!(answers[1], Err(RequestError::Late)) && matches!(answers[3], Err(RequestError::Late))
+        );
         cancel.cancel();
         assert!(cancel.is_cancelled());
         let answers = generator.generate(&mixed);
@@ -99,6 +104,8 @@ fn an_event_weighs_what_the_item_loses_without_it() {
     let alone = Request::from_items(&[ItemId(3)]).build().unwrap();
     assert!(generator.explain(&alone, &[&key(5)], 9).unwrap()[0].because.len() <= 1);
     assert!(matches!(generator.explain(&request, &["nobody"], 1), Err(RequestError::Unknown(_))));
+    let shut = Request::from_items(&past).allow(&[]).build().unwrap();
+    assert!(matches!(generator.explain(&shut, &[&key(5)], 1), Err(RequestError::NothingEligible)));
     let nothing = Request::from_items(&[]).build().unwrap();
     assert!(matches!(generator.explain(&nothing, &[&key(5)], 1), Err(RequestError::NothingKnown)));
 }

@@ -76,7 +76,12 @@ fn bits_do_not_depend_on_neighbours_threads_packing_or_how_eligibility_is_said()
     let offsets = [Offset { weight: 0.3, of: &near }, Offset { weight: -1.7, of: &far }];
     let query = |q: usize| {
         let eligible = [Eligible::AllBut(&but), Eligible::Only(&few), Eligible::Only(&only)][q % 3];
-        Query { vector: &vectors[q * RANK..(q + 1) * RANK], offsets: [&[], &offsets[..]][q % 2], eligible, k: 1 + q % 4 * 20 }
+        Query {
+            vector: &vectors[q * RANK..(q + 1) * RANK],
+            offsets: [&[], &offsets[..]][q % 2],
+            eligible,
+            k: 1 + q % 4 * 20,
+        }
     };
     let queries: Vec<Query<'_>> = (0..64).map(query).collect();
     let single: Vec<Ranked> = queries.iter().map(|&q| alone(q, &rows)).collect();
