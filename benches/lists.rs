@@ -66,7 +66,9 @@ fn drawn(count: usize, seed: u64) -> Vec<ItemId> {
 }
 
 /// What stands in a list, bit for bit.
-fn bits(slate: &Slate) -> Vec<(u32, u64)> {
+type Bits = Vec<(u32, u64)>;
+
+fn bits(slate: &Slate) -> Bits {
     slate.items.iter().map(|place| (place.item.0, place.score.to_bits())).collect()
 }
 
@@ -148,7 +150,7 @@ fn beam() -> Result<(), Box<dyn Error>> {
 }
 
 /// A list in the making: its score, its items, the bits of their log-probabilities.
-type List = (f64, Vec<ItemId>, Vec<(u32, u64)>);
+type List = (f64, Vec<ItemId>, Bits);
 
 /// Beam search over requests that know nothing of each other.
 fn by_fresh_requests(
@@ -156,7 +158,7 @@ fn by_fresh_requests(
     histories: &[Vec<ItemId>],
     length: usize,
     width: usize,
-) -> Result<Vec<Vec<(u32, u64)>>, Box<dyn Error>> {
+) -> Result<Vec<Bits>, Box<dyn Error>> {
     let mut searches: Vec<Vec<List>> = vec![vec![(0.0, Vec::new(), Vec::new())]; histories.len()];
     for _ in 0..length {
         let mut requests = Vec::new();
