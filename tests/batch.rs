@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Instant;
 
-use serde_json::Value;
-use upnext_data::Prepared;
+use serde_json::{Value, json};
+use upnext_data::{ItemId, Prepared};
 
 use crate::support::{Place, Row, fail, rows, succeed, upnext};
 
@@ -167,5 +167,52 @@ fn a_dry_run_estimates_and_writes_nothing() {
     for share in ["0/2", "3/2", "1", "x/y"] {
         let error = fail(2, arguments(&place, "dry", &["--shard", share]));
         assert!(error.contains("I from 1 to N"), "{error}");
+    }
+}
+
+#[test]
+fn users_who_ask_get_what_they_ask_for() {
+    let place = Place::trained();
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let (first, second) = (data.catalog.key(ItemId(1)), data.catalog.key(ItemId(2)));
+    let users: Vec<&str> =
+        data.histories.iter().take(4).map(|(user, _)| data.histories.user_key(user)).collect();
+    let lines = [
+        json!({ "user_id": users[0], "length": 3 }),
+        json!({ "user_id": users[1], "pins": { "2": first }, "deny": [second] }),
+        json!({ "user_id": users[3], "allow": [first, second], "keep_seen": true, "at": 5 }),
+        json!({ "user_id": "somebody new", "where": format!("title = '{}'", data.catalog.title(ItemId(4)).unwrap()) }),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n\n")).collect();
+    fs::write(place.path("asked.jsonl"), &text).unwrap();
+    let asked = place.text("asked.jsonl");
+    succeed(arguments(&place, "lists.csv", &["--requests", &asked]));
+    let found = rows(&place.path("lists.csv"));
+    let of = |user: &str| -> Vec<String> {
+        found.iter().filter(|row| row.user == user).map(|row| row.item.clone()).collect()
+    };
+    let distinct: BTreeSet<&str> = found.iter().map(|row| row.user.as_str()).collect();
+    assert_eq!(distinct, [users[0], users[1], users[3], "somebody new"].into());
+    assert_eq!((of(users[0]).len(), of(users[1]).len()), (3, 10));
+    assert!(of(users[1])[1] == first && !of(users[1]).contains(&second.to_owned()));
+    let both: BTreeSet<String> = of(users[3]).into_iter().collect();
+    assert_eq!(both, [first.to_owned(), second.to_owned()].into());
+    assert_eq!(of("somebody new"), [data.catalog.key(ItemId(4))]);
+    // In parts, too, where they belong to the job.
+    succeed(arguments(&place, "parts", &["--requests", &asked, "--part-format", "csv"]));
+    assert_eq!(all_rows(&place.path("parts")), found);
+    let error = fail(2, arguments(&place, "parts", &["--part-format", "csv"]));
+    assert!(error.contains("requests"), "{error}");
+    for (line, expected) in [
+        ("{\"user\": \"a\"}", "asked.jsonl:1: unknown field `user`"),
+        ("{\"user_id\": \"a\"}\n{\"user_id\": \"a\"}", "asked.jsonl:2: user \"a\" was named before"),
+        ("{\"user_id\": \"a\", \"length\": 0}", "at least 1"),
+        ("{\"user_id\": \"a\", \"pins\": {\"0\": \"x\"}}", "count from 1"),
+        ("{\"user_id\": \"a\", \"where\": \"year >\"}", "asked.jsonl:1"),
+        ("", "names no user"),
+    ] {
+        fs::write(place.path("asked.jsonl"), line).unwrap();
+        let error = fail(2, arguments(&place, "lists.csv", &["--requests", &asked]));
+        assert!(error.contains(expected), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! `upnext generate`: next-item lists for every user of a prepared folder or an event file.
 
 mod parts;
+mod requests;
 mod source;
 mod tally;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -16,7 +18,8 @@ use upnext_data::{Histories, ItemId, UserId};
 use upnext_generate::{Generator, ItemMap, ItemSet, Options, Request, RequestBuilder, Slate, Threads};
 use upnext_tables::{Layout, RowSink};
 
-use self::source::{Source, users_of};
+use self::requests::Requests;
+use self::source::{Source, is_in, without_events};
 use self::tally::Tally;
 use crate::args::GenerateArgs;
 use crate::failure::{BadInput, PARTLY};
@@ -36,7 +39,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let (deny, allow) = (keys(args.deny.as_deref())?, keys(args.allow.as_deref())?);
     let rules = Rules::of(&args.rules, &generator)?;
     let source = Source::open(args)?;
-    let job = Job { map: generator.item_map(source.catalog()), deny, allow, rules, args };
+    let requests = args.requests.as_deref().map(|path| Requests::read(path, &generator)).transpose()?;
+    let job = Job { map: generator.item_map(source.catalog()), deny, allow, rules, requests, args };
     job.check(&generator)?;
     if args.dry_run {
         return try_out(args, &job, &source, &generator);
@@ -76,16 +80,15 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gen
     let (started, mut tally, mut text) = (Instant::now(), Tally::default(), String::new());
     interrupt::catch("stopping; no list will be written")?;
     let mut sink = RowSink::with_layout(&args.out, layout(args))?;
-    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |shard| shard.of)))?;
+    let bar = watched(job.users(source))?;
     let mut shown = 0;
-    for piece in 0..source.pieces() {
-        let histories = source.piece(piece)?;
-        for batch in users_of(&histories, args.shard).chunks(args.batch as usize) {
+    job.each_piece(source, |_, histories, users| {
+        for batch in users.chunks(args.batch as usize) {
             if interrupt::asked() {
                 // Leaving drops the sink, which takes its unfinished file away.
                 bail!("interrupted; {} is as it was", args.out.display());
             }
-            for (user, slate) in job.write(&histories, batch, generator, &mut sink, &mut tally)? {
+            for (user, slate) in job.write(histories, batch, generator, &mut sink, &mut tally)? {
                 if shown < args.show {
                     let (key, items) = (histories.user_key(user), histories.of(user).items);
                     text.push_str(&shown::list(key, items, source.catalog(), &slate, generator.catalog()));
@@ -94,7 +97,8 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gen
             }
             bar.inc(batch.len() as u64);
         }
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     tally.refuse_nothing()?;
     sink.finish()?;
@@ -124,7 +128,7 @@ fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gene
     while tried < TRIAL && pieces < source.pieces() {
         let started = Instant::now();
         let histories = source.piece(pieces)?;
-        let users = users_of(&histories, args.shard);
+        let users = job.users_of(&histories);
         // All over the piece, not its first users alone.
         let users: Vec<UserId> = users.iter().copied().step_by(users.len().div_ceil(TRIAL).max(1)).collect();
         opening += started.elapsed().as_secs_f64();
@@ -139,7 +143,7 @@ fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gene
         return Err(BadInput("there is no user whose list could be tried".to_owned()).into());
     }
     tally.refuse_nothing()?;
-    let all = source.users() as f64 / f64::from(args.shard.map_or(1, |shard| shard.of));
+    let all = job.users(source) as f64;
     let rate = tried as f64 / answering.max(1e-9);
     let estimate = opening / pieces as f64 * source.pieces() as f64 + all / rate;
     let memory = upnext_train::memory::peak_rss_bytes().unwrap_or(0);
@@ -182,7 +186,7 @@ fn watched(users: u64) -> Result<ProgressBar> {
 /// A file that lists are made from is not replaced by them.
 fn refuse_own_inputs(args: &GenerateArgs) -> Result<()> {
     let Ok(out) = args.out.canonicalize() else { return Ok(()) };
-    let mut inputs = [&args.histories, &args.deny, &args.allow].into_iter().flatten();
+    let mut inputs = [&args.histories, &args.deny, &args.allow, &args.requests].into_iter().flatten();
     match inputs.find(|input| input.canonicalize().is_ok_and(|input| input == out)) {
         Some(input) => {
             let what = format!("--out {} is also read as input; name another file", input.display());
@@ -232,10 +236,50 @@ struct Job<'a> {
     deny: Option<Keys>,
     allow: Option<Keys>,
     rules: Rules,
+    /// What single users ask for; nobody else gets a list then.
+    requests: Option<Requests>,
     args: &'a GenerateArgs,
 }
 
 impl Job<'_> {
+    /// About how many users get a list.
+    fn users(&self, source: &Source) -> u64 {
+        let all = self.requests.as_ref().map_or(source.users(), Requests::len) as u64;
+        all / u64::from(self.args.shard.map_or(1, |shard| shard.of))
+    }
+
+    /// The users of a piece who get a list.
+    fn users_of(&self, histories: &Histories) -> Vec<UserId> {
+        let wanted = |user: &UserId| {
+            let key = histories.user_key(*user);
+            is_in(self.args.shard, key) && self.requests.as_ref().is_none_or(|requests| requests.names(key))
+        };
+        histories.iter().map(|(user, _)| user).filter(wanted).collect()
+    }
+
+    /// Hands every piece of the histories to `work`, with its number and the users who get a list; then, as a piece of
+    /// their own, those who ask for one and have no event.
+    fn each_piece(
+        &self,
+        source: &Source,
+        mut work: impl FnMut(usize, &Histories, &[UserId]) -> Result<()>,
+    ) -> Result<()> {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        for index in 0..source.pieces() {
+            let histories = source.piece(index)?;
+            let users = self.users_of(&histories);
+            if self.requests.is_some() {
+                found.extend(users.iter().map(|&user| histories.user_key(user).to_owned()));
+            }
+            work(index, &histories, &users)?;
+        }
+        let Some(requests) = &self.requests else { return Ok(()) };
+        let is_left = |user: &&str| !found.contains(*user) && is_in(self.args.shard, user);
+        let left = without_events(requests.users().filter(is_left))?;
+        let users: Vec<UserId> = left.iter().map(|(user, _)| user).collect();
+        if users.is_empty() { Ok(()) } else { work(source.pieces(), &left, &users) }
+    }
+
     /// The lists of some users, counted.
     fn answer(
         &self,
@@ -311,6 +355,10 @@ impl Job<'_> {
         if let Some(allow) = &self.allow {
             builder = builder.only(&allow.set);
         }
-        self.rules.add(builder)
+        let builder = self.rules.add(builder);
+        match &self.requests {
+            Some(requests) => requests.add(user, builder),
+            None => builder,
+        }
     }
 }

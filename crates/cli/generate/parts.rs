@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use upnext_generate::Generator;
 use upnext_tables::{Layout, Parts};
 
-use super::source::{Source, users_of};
+use super::source::Source;
 use super::tally::Tally;
 use super::{Job, code, layout, watched};
 use crate::args::{GenerateArgs, PartFormat};
@@ -37,10 +37,8 @@ pub(super) fn run(
         "stopping after this batch; finished parts stay, and the same command goes on from them",
     )?;
     let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
-    let bar = watched(source.users() as u64 / u64::from(args.shard.map_or(1, |shard| shard.of)))?;
-    for shard in 0..source.pieces() {
-        let histories = source.piece(shard)?;
-        let users = users_of(&histories, args.shard);
+    let bar = watched(job.users(source))?;
+    job.each_piece(source, |shard, histories, users| {
         for (chunk, users) in users.chunks(users_a_part as usize).enumerate() {
             let name = Parts::name(of.as_deref(), shard, chunk, &format.to_string());
             if let Some(tally) = parts.written(&name)?.and_then(|tally| serde_json::from_value(tally).ok()) {
@@ -55,7 +53,7 @@ pub(super) fn run(
                     let parts = kept + written;
                     bail!("interrupted; {parts} parts are whole, and the same command goes on from them");
                 }
-                job.write(&histories, batch, generator, &mut sink, &mut tally)?;
+                job.write(histories, batch, generator, &mut sink, &mut tally)?;
                 bar.inc(batch.len() as u64);
             }
             sink.finish()?;
@@ -63,7 +61,8 @@ pub(super) fn run(
             all.merge(tally);
             written += 1;
         }
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     all.refuse_nothing()?;
     let mut summary = all.json();
@@ -116,6 +115,7 @@ fn about(
         "keep_seen": args.keep_seen,
         "deny": job.deny.as_ref().map(|keys| &keys.digest),
         "allow": job.allow.as_ref().map(|keys| &keys.digest),
+        "requests": job.requests.as_ref().map(|requests| &requests.digest),
         "where": rules.only,
         "pin": rules.pin,
         "at_most": rules.at_most,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use upnext_data::chance::name_key;
-use upnext_data::{Catalog, Histories, Reader, UserId};
+use upnext_data::{Catalog, Histories, Reader, Strings};
 
 use crate::args::{GenerateArgs, OneOf};
 use crate::open;
@@ -59,13 +59,14 @@ impl Source {
     }
 }
 
-/// The users of a piece that belong to a shard of the job: by a hash of their keys, so that a user stays where they are
-/// whoever joins.
-pub(super) fn users_of(histories: &Histories, shard: Option<OneOf>) -> Vec<UserId> {
-    let is_ours = |user: &UserId| {
-        shard.is_none_or(|shard| {
-            name_key(histories.user_key(*user)) % u64::from(shard.of) == u64::from(shard.index - 1)
-        })
-    };
-    histories.iter().map(|(user, _)| user).filter(is_ours).collect()
+/// Whether a user belongs to a shard of the job: by a hash of the key, so that users stay where they are whoever joins.
+pub(super) fn is_in(shard: Option<OneOf>, user: &str) -> bool {
+    shard.is_none_or(|shard| name_key(user) % u64::from(shard.of) == u64::from(shard.index - 1))
+}
+
+/// Users of whom there is no event.
+pub(super) fn without_events<'k>(users: impl Iterator<Item = &'k str>) -> Result<Histories> {
+    let keys: Strings = users.collect();
+    let offsets = vec![0; keys.len() + 1];
+    Ok(Histories::new(keys, offsets, Vec::new(), Vec::new())?)
 }
