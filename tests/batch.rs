@@ -60,6 +60,7 @@ fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
     let summary: Value =
         serde_json::from_str(&succeed(arguments(&place, "killed", &[&JOB[..], &["--json"]].concat())))
             .unwrap();
+    assert!(summary["peak_rss_bytes"].as_u64().unwrap() > 0, "{summary}");
     kept += summary["parts_kept"].as_u64().unwrap();
     assert!(kept > 0, "{summary}");
     assert_eq!(files(&place.path("killed")), files(&place.path("whole")));

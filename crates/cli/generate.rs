@@ -106,6 +106,7 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gen
     if args.json {
         let mut summary = tally.json();
         summary["seconds"] = json!(seconds);
+        summary["peak_rss_bytes"] = json!(upnext_train::memory::peak_rss_bytes());
         say::json(&summary)?;
     } else {
         say::news(&format!(

@@ -71,6 +71,7 @@ pub(super) fn run(
     parts.finish(of.as_deref(), &summary)?;
     summary["parts_kept"] = json!(kept);
     summary["seconds"] = json!(seconds);
+    summary["peak_rss_bytes"] = json!(upnext_train::memory::peak_rss_bytes());
     if args.json {
         say::json(&summary)?;
         return Ok(code(&all));
