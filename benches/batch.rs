@@ -34,10 +34,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\n| users | events | seconds | users a second | of a core | peak MiB |");
     println!("|---|---|---|---|---|---|");
     for users in users {
-        let (data, out) = (place.path().join(format!("data-{users}")), place.path().join(format!("lists-{users}")));
+        let (data, out) =
+            (place.path().join(format!("data-{users}")), place.path().join(format!("lists-{users}")));
         let events = write_users(&data, users)?;
         let mut job = Command::new(env!("CARGO_BIN_EXE_upnext"));
-        job.args(["generate", "--json", "--model"]).arg(&model).arg("--data").arg(&data).arg("--out").arg(&out);
+        job.args(["generate", "--json", "--model"])
+            .arg(&model)
+            .arg("--data")
+            .arg(&data)
+            .arg("--out")
+            .arg(&out);
         let done = job.output()?;
         if !done.status.success() {
             return Err(String::from_utf8_lossy(&done.stderr).into_owned().into());
