@@ -152,7 +152,6 @@ fn request(ask: &Ask, arrived: Instant) -> Result<Request, RequestError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
