@@ -227,6 +227,7 @@ fn deny_and_allow_lists_are_obeyed() {
     fs::write(place.path("allow.txt"), format!("\u{feff}{favourite}")).unwrap();
     let allowed = generate(&["--allow", &place.text("allow.txt")]);
     assert!(!allowed.is_empty() && allowed.iter().all(|row| row.item == favourite && row.rank == 1));
+    assert_eq!(generate(&["--available", &place.text("allow.txt")]), allowed);
 }
 
 #[test]

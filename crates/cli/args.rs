@@ -419,8 +419,8 @@ pub(crate) struct GenerateArgs {
     /// File of item ids, one a line, that no list may hold.
     #[arg(long, value_name = "FILE")]
     pub(crate) deny: Option<PathBuf>,
-    /// File of item ids, one a line: lists hold nothing else.
-    #[arg(long, value_name = "FILE")]
+    /// File of item ids, one a line: lists hold nothing else; what is available tonight.
+    #[arg(long, visible_alias = "available", value_name = "FILE")]
     pub(crate) allow: Option<PathBuf>,
     /// Also print the lists of the first N users, with titles and what they watched last.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "json")]
