@@ -268,6 +268,11 @@ fn lists_keep_the_rules_of_the_job() {
         }
     }
     assert_ne!(per_user(&["--diversify", "0.9"]), per_user(&[]));
+    assert_ne!(per_user(&["--explore", "1"]), per_user(&[]));
+    assert_eq!(
+        per_user(&["--explore", "1", "--seed", "5"]),
+        per_user(&["--explore", "1", "--seed", "5", "--batch", "3"])
+    );
     for (more, expected) in [
         (["--where", "genre has X"], "no column \"genre\"; their columns are"),
         (["--where", "genres has"], "a value was expected at character 11"),

@@ -497,7 +497,11 @@ pub(crate) struct MethodArgs {
     /// Lists that --method sample draws and joins to one.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) draws: u32,
-    /// Seed of the draws of --method sample.
+    /// Add noise to the scores, so many times a Gumbel draw for each item: at 1 lists by top-k are drawn in proportion to
+    /// probability, nearer to 0 they keep to the probable.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) explore: f32,
+    /// Seed of the draws of --method sample and of --explore; every user has draws of their own.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 }

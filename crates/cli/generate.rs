@@ -348,6 +348,7 @@ impl Job<'_> {
             .length(self.args.length as usize)
             .method(self.args.methods.of(self.args.method))
             .seed_for(self.args.methods.seed, user)
+            .explore(self.args.methods.explore)
             .keep_seen(self.args.keep_seen)
             .adjust(self.args.adjust.adjustment());
         if let Some(deny) = &self.deny {

@@ -112,6 +112,7 @@ fn about(
         "data": data,
         "length": args.length,
         "method": format!("{:?}", methods.of(args.method)),
+        "explore": methods.explore,
         "seed": methods.seed,
         "keep_seen": args.keep_seen,
         "deny": job.deny.as_ref().map(|keys| &keys.digest),

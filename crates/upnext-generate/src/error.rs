@@ -170,6 +170,9 @@ pub enum RequestError {
         "likeness weighs from 0 to below 1, and only in lists from one pass, of the methods top-k and hybrid: not {0} here"
     )]
     Diversify(f32),
+    /// Noise was to be added by what is no weight.
+    #[error("exploration is a finite weight from 0 on, not {0}")]
+    Explore(f32),
     /// Alternatives were asked of a method that finds one list.
     #[error("alternatives are the other lists of a beam search; this method finds one list")]
     Alternatives,

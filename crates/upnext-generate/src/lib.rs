@@ -102,6 +102,7 @@ mod attribute;
 mod eligible;
 mod error;
 mod explain;
+mod explore;
 mod fallback;
 mod generator;
 mod item_map;

@@ -126,7 +126,14 @@ impl<'a> List<'a> {
             (None, false) => Cow::Owned(plan.eligible.without(&self.items)),
             (Some(_), _) => Cow::Owned(plan.rules.eligible(&plan.eligible, &self.items)),
         };
-        Ask { state: self.state, eligible, adjustment: plan.adjustment, k, given: None }
+        Ask {
+            state: self.state,
+            eligible,
+            adjustment: plan.adjustment,
+            noise: plan.noise.as_ref(),
+            k,
+            given: None,
+        }
     }
 
     /// Takes of a ranking what may stand in the next places.

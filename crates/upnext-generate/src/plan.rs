@@ -4,6 +4,7 @@ use upnext_data::{Catalog, ItemId, window};
 use upnext_model::{Adjustment, ModelConfig, Served};
 
 use crate::eligible::Eligible;
+use crate::explore::Noise;
 use crate::request::Past;
 use crate::rules::Rules;
 use crate::score::Place;
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) prompt: Vec<ItemId>,
     pub(crate) eligible: Eligible,
     pub(crate) rules: Rules,
+    /// What exploration adds to scores.
+    pub(crate) noise: Option<Noise>,
     /// Weight of likeness against probability where a list comes from one pass.
     pub(crate) diversify: f32,
     pub(crate) adjustment: Adjustment,
@@ -98,6 +101,7 @@ impl Plan {
             eligible,
             rules,
             adjustment: request.adjustment,
+            noise: Noise::new(request.explore, request.seed, catalog.len()),
             diversify: request.diversify,
             places,
             way: Way::new(request, places),

@@ -9,6 +9,7 @@ use upnext_model::{Adjusting, Adjustment, Cache, Network, Vectors};
 
 use crate::RequestError;
 use crate::eligible::Eligible;
+use crate::explore::Noise;
 use crate::plan::Plan;
 
 /// A place of a list in the making.
@@ -70,6 +71,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) state: &'a [f32],
     pub(crate) eligible: Cow<'a, Eligible>,
     pub(crate) adjustment: Adjustment,
+    pub(crate) noise: Option<&'a Noise>,
     pub(crate) k: usize,
     /// The item, if it is known which one; `k` is 0 then.
     pub(crate) given: Option<u32>,
@@ -144,8 +146,11 @@ impl Engine<'_> {
 
     /// For every ask its best items, ordered by score and then by id, or the one that is given.
     pub(crate) fn rank(&self, asks: &[Ask<'_>]) -> Vec<Result<Scored, RequestError>> {
-        let offsets: Vec<Vec<Offset<'_>>> =
-            asks.iter().map(|ask| self.adjusting.offsets(ask.adjustment)).collect();
+        let of = |ask: &Ask<'_>| -> Vec<Offset<'_>> { self.adjusting.offsets(ask.adjustment) };
+        let mut offsets: Vec<Vec<Offset<'_>>> = asks.iter().map(of).collect();
+        for (offsets, ask) in offsets.iter_mut().zip(asks) {
+            offsets.extend(ask.noise.map(Noise::offset));
+        }
         let asked = || asks.iter().zip(&offsets);
         let best = asked().map(|(ask, offsets)| ask.query(offsets, ask.eligible.as_kernel(), ask.k));
         let given = asked().filter(|(ask, _)| ask.given.is_some());

@@ -257,7 +257,10 @@ impl<'p> Search<'p> {
     }
 
     /// What each hypothesis asks; nothing where the next item is known.
-    fn asks<'s>(&self, states: &[&'s [f32]]) -> Vec<Ask<'s>> {
+    fn asks<'s>(&self, states: &[&'s [f32]]) -> Vec<Ask<'s>>
+    where
+        'p: 's,
+    {
         let length = self.length();
         if self.is_full() || self.plan.rules.pin(length).is_some() {
             return Vec::new();
@@ -272,6 +275,7 @@ impl<'p> Search<'p> {
             state,
             eligible: Cow::Owned(self.plan.rules.eligible(&self.plan.eligible, &hypothesis.items)),
             adjustment: self.plan.adjustment,
+            noise: self.plan.noise.as_ref(),
             k,
             given,
         };

@@ -72,3 +72,36 @@ fn what_is_not_finite_moves_nothing() {
         assert!(matches!(refused, RequestError::Adjustment(_)), "{refused}");
     }
 }
+
+#[test]
+fn exploration_at_one_draws_first_items_in_proportion() {
+    let generator = partly_trained(8);
+    let ask = |weight, seed, method| {
+        Request::from_items(&[ItemId(3)]).length(3).method(method).explore(weight).seed(seed).build().unwrap()
+    };
+    let truth = one(&generator, &Request::from_items(&[ItemId(3)]).length(8).build().unwrap());
+    let requests: Vec<Request> = (0..4000).map(|seed| ask(1.0, seed, Method::TopK)).collect();
+    let drawn: Vec<ItemId> =
+        generator.generate(&requests).into_iter().map(|slate| slate.unwrap().items[0].item).collect();
+    for place in &truth.items {
+        let share = drawn.iter().filter(|&&item| item == place.item).count() as f64 / 4000.0;
+        // Four standard deviations of a share.
+        let chance = place.score.exp();
+        let most = 4.0 * (chance * (1.0 - chance) / 4000.0).sqrt() + 1e-9;
+        assert!((share - chance).abs() <= most, "{:?}: {share} for {chance}", place.item);
+    }
+    for method in [Method::TopK, Method::Beam { width: 2 }] {
+        let plain = ask(0.0, 1, method);
+        assert_eq!(bits(&one(&generator, &plain)), bits(&one(&generator, &ask(0.0, 2, method))));
+        assert_eq!(
+            bits(&one(&generator, &ask(0.7, 1, method))),
+            bits(&one(&generator, &ask(0.7, 1, method)))
+        );
+        let differ = (0..20)
+            .filter(|&seed| ids(&one(&generator, &ask(2.0, seed, method))) != ids(&one(&generator, &plain)));
+        assert!(differ.count() > 5);
+    }
+    for weight in [-1.0, f32::NAN] {
+        assert!(matches!(Request::from_items(&[]).explore(weight).build(), Err(RequestError::Explore(_))));
+    }
+}
