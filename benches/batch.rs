@@ -7,6 +7,8 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod models;
+
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -14,8 +16,8 @@ use std::process::Command;
 use serde_json::Value;
 use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::{Catalog, ItemId, Prepared, Strings};
+use upnext_model::Model;
 use upnext_model::folder::{Card, save};
-use upnext_model::{Model, ModelConfig, Positions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -69,19 +71,8 @@ fn catalog() -> Result<Catalog, Box<dyn Error>> {
 }
 
 fn write_model(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let config = ModelConfig {
-        layers: 2,
-        width: 64,
-        heads: 2,
-        hidden: 172,
-        rank: 64,
-        project: false,
-        window: 50,
-        positions: Positions::Learned,
-        ..ModelConfig::default()
-    };
     let card = Card { protocol: "loo".into(), ..Card::default() };
-    Ok(save(folder, &Model::new(config, ITEMS, 1)?, &catalog()?, &[1; ITEMS], None, &card, false)?)
+    Ok(save(folder, &Model::new(models::small(50), ITEMS, 1)?, &catalog()?, &[1; ITEMS], None, &card, false)?)
 }
 
 /// A prepared folder of so many users; gives the number of their events.

@@ -8,6 +8,8 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod models;
+
 use std::error::Error;
 use std::time::Instant;
 
@@ -15,7 +17,7 @@ use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::{Catalog, ItemId, Strings};
 use upnext_generate::{Event, Generator, Method, Options, Request, Session, Slate, Threads};
 use upnext_model::folder::Card;
-use upnext_model::{Model, ModelConfig, Positions, Served};
+use upnext_model::{Model, Served};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,19 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn generator(window: usize, threads: Threads) -> Result<Generator, Box<dyn Error>> {
-    let config = ModelConfig {
-        layers: 2,
-        width: 64,
-        heads: 2,
-        hidden: 172,
-        rank: 64,
-        project: false,
-        window,
-        positions: Positions::Learned,
-        ..ModelConfig::default()
-    };
     let keys: Strings = (0..ITEMS).map(key).collect();
-    let mut model = Model::new(config, ITEMS, 1)?;
+    let mut model = Model::new(models::small(window), ITEMS, 1)?;
     // Larger vectors, so that some items are far more probable than others.
     model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= 40.0);
     let card = Card { protocol: "loo".into(), ..Card::default() };

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 mod interleave;
+mod models;
 mod peers;
 
 use std::error::Error;
@@ -21,7 +22,7 @@ use upnext_generate::{Generator, Method, Options, Request, Threads};
 use upnext_kernels::product::Packed;
 use upnext_kernels::score::{Eligible, Query, Table, rank};
 use upnext_model::folder::Card;
-use upnext_model::{Cache, Model, ModelConfig, Positions, Served};
+use upnext_model::{Cache, Model, Served};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -79,18 +80,7 @@ fn compare(title: &str, task: &str, histories: usize, repeats: usize) -> Result<
 }
 
 fn model() -> Result<Model, Box<dyn Error>> {
-    let config = ModelConfig {
-        layers: 2,
-        width: RANK,
-        heads: 2,
-        hidden: 172,
-        rank: RANK,
-        project: false,
-        window: WINDOW,
-        positions: Positions::Learned,
-        ..ModelConfig::default()
-    };
-    Ok(Model::new(config, ITEMS, 1)?)
+    Ok(Model::new(models::small(WINDOW), ITEMS, 1)?)
 }
 
 /// So many items, drawn uniformly.

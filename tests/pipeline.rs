@@ -253,8 +253,14 @@ fn lists_keep_the_rules_of_the_job() {
     let of_first =
         |list: &[String]| list.iter().filter(|key| genres_of(key).contains(&first.as_str())).count();
     let condition = format!("genres has '{first}'");
-    for method in ["top-k", "beam", "hybrid", "sample"] {
-        let method = ["--method", method, "--length", "5", "--width", "2", "--draws", "3"];
+    let methods: [&[&str]; 4] = [
+        &["top-k"],
+        &["beam", "--width", "2"],
+        &["hybrid", "--width", "2", "--autoregressive", "2"],
+        &["sample", "--draws", "3", "--temperature", "1"],
+    ];
+    for method in methods {
+        let method = [&["--length", "5", "--method"], method].concat();
         let only = per_user(&[&method[..], &["--where", &condition]].concat());
         assert!(!only.is_empty() && only.iter().all(|list| of_first(list) == list.len()));
         let share = format!("3:{condition}");
@@ -281,6 +287,9 @@ fn lists_keep_the_rules_of_the_job() {
         (["--pin", "0:x"], "places count from 1"),
         (["--at-least", "x"], "a number, a colon"),
         (["--diversify", "1"], "from 0 to below 1"),
+        (["--width", "2"], "--width says nothing to --method top-k"),
+        (["--draws", "2"], "--draws says nothing to --method top-k"),
+        (["--seed", "2"], "--seed says nothing to --method top-k"),
     ] {
         let error = fail(2, generate.iter().chain(&more));
         assert!(error.contains(expected), "{error}");
@@ -288,6 +297,10 @@ fn lists_keep_the_rules_of_the_job() {
     let (model, data) = (place.text("run/model"), place.text("data"));
     let error = fail(2, ["evaluate", "--model", &model, "--data", &data, "--diversify", "0.5"]);
     assert!(error.contains("name a --method"), "{error}");
+    for idle in [["--width", "2"], ["--seed", "2"], ["--explore", "1"]] {
+        let error = fail(2, ["evaluate", "--model", &model, "--data", &data].iter().chain(&idle));
+        assert!(error.contains(idle[0]) && error.contains("name a --method"), "{error}");
+    }
 }
 
 #[test]

@@ -22,6 +22,11 @@ use crate::{open, say};
 const BOOTSTRAP: u64 = 1;
 
 pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
+    args.methods.refuse_idle(&args.method)?;
+    if args.method.is_empty() && args.rules.are_any() {
+        let what = "--where, --pin, --at-most, --at-least and --diversify are for lists; name a --method";
+        return Err(BadInput(what.to_owned()).into());
+    }
     open::check_model(&args.model)?;
     let served = upnext_model::folder::open(&args.model)
         .with_context(|| format!("opening model folder {}", args.model.display()))?;
@@ -49,10 +54,6 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     }
     if !args.method.is_empty() {
         return lists::run(args, served, &asked, features.as_ref());
-    }
-    if args.rules.are_any() {
-        let what = "--where, --pin, --at-most, --at-least and --diversify are for lists; name a --method";
-        return Err(BadInput(what.to_owned()).into());
     }
     let rivals = if args.no_baselines { Rivals::None } else { Rivals::With(features.as_ref()) };
     let report = measure(&served, args.adjust.adjustment(), &asked, rivals)?;

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
     refuse_own_inputs(args)?;
     refuse_idle_flags(args)?;
+    args.methods.refuse_idle(&[args.method])?;
     open::check_model(&args.model)?;
     let generator = Generator::open(&args.model, options)?;
     let keys = |path: Option<&Path>| Keys::read(path, &generator);
@@ -347,8 +348,8 @@ impl Job<'_> {
             .request(items)
             .length(self.args.length as usize)
             .method(self.args.methods.of(self.args.method))
-            .seed_for(self.args.methods.seed, user)
-            .explore(self.args.methods.explore)
+            .seed_for(self.args.methods.seed(), user)
+            .explore(self.args.methods.explore())
             .keep_seen(self.args.keep_seen)
             .adjust(self.args.adjust.adjustment());
         if let Some(deny) = &self.deny {

@@ -75,7 +75,7 @@ fn conditions(args: &EvaluateArgs) -> Vec<String> {
         ("--diversify", rules.diversify),
         ("--cold-boost", adjust.cold_boost),
         ("--popularity-penalty", adjust.popularity_penalty),
-        ("--explore", args.methods.explore),
+        ("--explore", args.methods.explore()),
     ];
     words.extend(numbers.iter().filter(|(_, by)| *by != 0.0).map(|(flag, by)| format!("{flag} {by}")));
     words
@@ -92,8 +92,8 @@ fn requests(
         let builder = Request::from_items(question.input(asked.histories).items)
             .length(args.length as usize)
             .method(args.methods.of(method))
-            .seed_for(args.methods.seed, asked.histories.user_key(question.user))
-            .explore(args.methods.explore)
+            .seed_for(args.methods.seed(), asked.histories.user_key(question.user))
+            .explore(args.methods.explore())
             .keep_seen(args.keep_seen)
             .adjust(args.adjust.adjustment());
         rules.add(builder).build()

@@ -128,20 +128,20 @@ impl Engine<'_> {
         let all = states().map(|state| query(state, plan.eligible.as_kernel(), 0));
         let some = states().map(|state| query(state, score::Eligible::Only(&ids), ids.len()));
         let queries: Vec<Query<'_>> = all.chain(some).collect();
-        let ranked = rank(&queries, &self.vectors.table(), self.parallel);
-        let (all, some) = ranked.split_at(ranked.len() / 2);
-        let of_state = |(all, some): (&Ranked, &Ranked)| {
+        let mut ranked = rank(&queries, &self.vectors.table(), self.parallel);
+        let some = ranked.split_off(ranked.len() / 2);
+        let of_state = |(all, some): (Ranked, Ranked)| {
             if all.eligible == 0 {
                 return Err(RequestError::NothingEligible);
             }
-            let scored = finite(some, all)?;
+            let scored = finite(some, (all.eligible, all.log_sum_exp))?;
             let score = |item: &ItemId| {
                 let at = scored.ids.iter().position(|&id| id == item.0);
                 at.map_or(f64::NEG_INFINITY, |at| f64::from(scored.scores[at]) - scored.log_sum_exp)
             };
             Ok(items.iter().map(score).collect())
         };
-        all.iter().zip(some).map(of_state).collect()
+        ranked.into_iter().zip(some).map(of_state).collect()
     }
 
     /// For every ask its best items, ordered by score and then by id, or the one that is given.
@@ -157,25 +157,24 @@ impl Engine<'_> {
         let given =
             given.map(|(ask, offsets)| ask.query(offsets, score::Eligible::Only(ask.given.as_slice()), 1));
         let queries: Vec<Query<'_>> = best.chain(given).collect();
-        let ranked = rank(&queries, &self.vectors.table(), self.parallel);
-        let (best, given) = ranked.split_at(asks.len());
-        let mut given = given.iter();
-        let answer = |(ask, best): (&Ask<'_>, &Ranked)| {
-            let of = if ask.given.is_some() { given.next() } else { Some(best) };
-            finite(of.unwrap_or(best), best)
+        let mut best = rank(&queries, &self.vectors.table(), self.parallel);
+        let mut given = best.split_off(asks.len()).into_iter();
+        let answer = |(ask, best): (&Ask<'_>, Ranked)| {
+            let all = (best.eligible, best.log_sum_exp);
+            finite(if ask.given.is_some() { given.next().unwrap_or(best) } else { best }, all)
         };
         asks.iter().zip(best).map(answer).collect()
     }
 }
 
-/// A score that is not finite would order a list by accident.
-fn finite(ranked: &Ranked, all: &Ranked) -> Result<Scored, RequestError> {
-    let is_finite = all.log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
-    if all.eligible > 0 && !is_finite {
+/// A ranking under how many items are eligible and their log-sum-exp. A score that is not finite would order a list by
+/// accident.
+fn finite(ranked: Ranked, (eligible, log_sum_exp): (usize, f64)) -> Result<Scored, RequestError> {
+    let is_finite = log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
+    if eligible > 0 && !is_finite {
         return Err(RequestError::NotFinite);
     }
-    let (ids, scores) = (ranked.ids.clone(), ranked.scores.clone());
-    Ok(Scored { ids, scores, log_sum_exp: all.log_sum_exp })
+    Ok(Scored { ids: ranked.ids, scores: ranked.scores, log_sum_exp })
 }
 
 pub(crate) fn network(source: upnext_model::Error) -> RequestError {

@@ -96,6 +96,7 @@ pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
 
 /// The same where the prompts have been read before.
 pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine<'_>) -> Vec<Answer> {
+    // A plan for one pass is a search that grows nothing and is completed from the prompt's state.
     let first = |slot: usize| match plans[slot].way {
         Way::OnePass => Search::new(slot, plans[slot], Rule::Beam(Beams::of(1)), 0),
         Way::Beam { beams, grown } => Search::new(slot, plans[slot], Rule::Beam(beams), grown),

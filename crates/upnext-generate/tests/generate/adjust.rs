@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use upnext_data::ItemId;
 use upnext_generate::{Adjustment, Generator, Method, Request, RequestError};
 
-use crate::support::{bits, counts, ids, one, partly_trained};
+use crate::support::{assert_drawn_by_chance, bits, counts, ids, one, partly_trained};
 
 const ITEMS: usize = 21;
 // Items 0, 7 and 14 were never trained on.
@@ -81,15 +81,7 @@ fn exploration_at_one_draws_first_items_in_proportion() {
     };
     let truth = one(&generator, &Request::from_items(&[ItemId(3)]).length(8).build().unwrap());
     let requests: Vec<Request> = (0..4000).map(|seed| ask(1.0, seed, Method::TopK)).collect();
-    let drawn: Vec<ItemId> =
-        generator.generate(&requests).into_iter().map(|slate| slate.unwrap().items[0].item).collect();
-    for place in &truth.items {
-        let share = drawn.iter().filter(|&&item| item == place.item).count() as f64 / 4000.0;
-        // Four standard deviations of a share.
-        let chance = place.score.exp();
-        let most = 4.0 * (chance * (1.0 - chance) / 4000.0).sqrt() + 1e-9;
-        assert!((share - chance).abs() <= most, "{:?}: {share} for {chance}", place.item);
-    }
+    assert_drawn_by_chance(&generator, &requests, &truth);
     for method in [Method::TopK, Method::Beam { width: 2 }] {
         let plain = ask(0.0, 1, method);
         assert_eq!(bits(&one(&generator, &plain)), bits(&one(&generator, &ask(0.0, 2, method))));

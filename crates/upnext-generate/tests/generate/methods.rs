@@ -3,7 +3,7 @@
 use upnext_data::ItemId;
 use upnext_generate::{Generator, MAX_WIDTH, Method, Request, RequestError, Slate};
 
-use crate::support::{bits, draw, generator, history, ids, one, rotary};
+use crate::support::{assert_drawn_by_chance, bits, draw, generator, history, ids, one, rotary};
 
 const ITEMS: usize = 60;
 
@@ -99,15 +99,7 @@ fn drawn_first_items_have_the_models_chances() {
     let truth = one(&generator, &ask(&past, 8, Method::TopK, 0));
     let method = Method::Sample { temperature: 1.0, top_k: 8, draws: 1 };
     let requests: Vec<Request> = (0..4000).map(|seed| ask(&past, 1, method, seed)).collect();
-    let drawn: Vec<ItemId> =
-        generator.generate(&requests).into_iter().map(|slate| slate.unwrap().items[0].item).collect();
-    for place in &truth.items {
-        let share = drawn.iter().filter(|&&item| item == place.item).count() as f64 / 4000.0;
-        // Four standard deviations of a share.
-        let chance = place.score.exp();
-        let most = 4.0 * (chance * (1.0 - chance) / 4000.0).sqrt() + 1e-9;
-        assert!((share - chance).abs() <= most, "{:?}: {share} for {chance}", place.item);
-    }
+    assert_drawn_by_chance(&generator, &requests, &truth);
 }
 
 /// All lists of a slate, best first, with their scores.

@@ -125,3 +125,17 @@ pub(crate) fn bits(slate: &Slate) -> Bits {
 pub(crate) fn all_bits(slates: &[Result<Slate, RequestError>]) -> Vec<Bits> {
     slates.iter().map(|slate| bits(slate.as_ref().unwrap())).collect()
 }
+
+/// Whether the first items of lists drawn by these requests, each from a seed of its own, have the chances of `truth`.
+pub(crate) fn assert_drawn_by_chance(generator: &Generator, requests: &[Request], truth: &Slate) {
+    let drawn: Vec<ItemId> =
+        generator.generate(requests).into_iter().map(|slate| slate.unwrap().items[0].item).collect();
+    let draws = drawn.len() as f64;
+    for place in &truth.items {
+        let share = drawn.iter().filter(|&&item| item == place.item).count() as f64 / draws;
+        // Four standard deviations of a share.
+        let chance = place.score.exp();
+        let most = 4.0 * (chance * (1.0 - chance) / draws).sqrt() + 1e-9;
+        assert!((share - chance).abs() <= most, "{:?}: {share} for {chance}", place.item);
+    }
+}
