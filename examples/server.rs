@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -31,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const BODY: usize = 4 << 20;
 /// Most items of a list: what a caller may ask for is the server's to bound.
 const LENGTH: usize = 100;
+/// Most requests of a call.
+const ASKS: usize = 1_000;
 
 /// One request of a call.
 #[derive(Deserialize)]
@@ -76,10 +79,12 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(listener: TcpListener, folder: PathBuf) -> anyhow::Result<()> {
+    // Read before the model is: what replaces it in between is taken up a moment later.
+    let seen = manifest(&folder);
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Generator::open(&folder, Options::default())?));
     eprintln!("http://{} serves {}", listener.local_addr()?, folder.display());
     let watched = Arc::clone(&shared);
-    thread::spawn(move || watch(&folder, &watched));
+    thread::spawn(move || watch(&folder, seen, &watched));
     let app = Router::new()
         .route("/lists", post(lists))
         .route("/model", get(model))
@@ -90,12 +95,10 @@ async fn serve(listener: TcpListener, folder: PathBuf) -> anyhow::Result<()> {
 
 /// Takes up what stands in the folder once it is another model. The manifest is the last word on that: folders are
 /// replaced whole.
-fn watch(folder: &Path, shared: &Shared) {
-    let read = || std::fs::read(folder.join("manifest.json")).unwrap_or_default();
-    let mut seen = read();
+fn watch(folder: &Path, mut seen: Vec<u8>, shared: &Shared) {
     loop {
         thread::sleep(LOOK);
-        let now = read();
+        let now = manifest(folder);
         if now == seen {
             continue;
         }
@@ -111,18 +114,29 @@ fn watch(folder: &Path, shared: &Shared) {
     }
 }
 
+/// The bytes that change with the model; none while the folder is being replaced.
+fn manifest(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("manifest.json")).unwrap_or_default()
+}
+
 async fn model(State(shared): State<Shared>) -> Json<Value> {
     let generator = shared.load();
     let manifest = generator.manifest();
     Json(json!({ "seal": manifest.seal, "items": manifest.items, "metrics": manifest.metrics }))
 }
 
-async fn lists(State(shared): State<Shared>, Json(asks): Json<Vec<Ask>>) -> Json<Value> {
+async fn lists(
+    State(shared): State<Shared>,
+    Json(asks): Json<Vec<Ask>>,
+) -> Result<Json<Value>, (StatusCode, String)> {
     // Deadlines count from here, waiting for a thread included.
     let arrived = Instant::now();
+    if asks.len() > ASKS {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("at most {ASKS} requests a call")));
+    }
     let generator = shared.load_full();
     let answers = spawn_blocking(move || answer(&generator, &asks, arrived)).await;
-    Json(answers.unwrap_or_else(|error| json!({ "error": error.to_string() })))
+    answers.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 fn answer(generator: &Generator, asks: &[Ask], arrived: Instant) -> Value {

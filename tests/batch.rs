@@ -26,11 +26,13 @@ fn arguments(place: &Place, out: &str, more: &[&str]) -> Vec<String> {
 const JOB: [&str; 10] =
     ["--part-users", "40", "--part-format", "csv", "--batch", "4", "--method", "beam", "--width", "64"];
 
-/// Every visible file of a folder, by name.
+/// Every visible file of a folder but locks, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let files = entries.filter(|path| path.is_file() && !name(path).starts_with('.'));
+    let files = entries.filter(|path| {
+        path.is_file() && ![".", "_lock", "_running"].iter().any(|start| name(path).starts_with(start))
+    });
     files.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
 }
 
@@ -165,6 +167,14 @@ fn a_dry_run_estimates_and_writes_nothing() {
         }
         assert!(!place.path(out).exists());
     }
+    // Whom no event is of is tried as well, and what a dry run would not do is refused.
+    fs::write(place.path("asked.jsonl"), "{\"user_id\": \"somebody new\"}").unwrap();
+    let asked = place.text("asked.jsonl");
+    succeed(arguments(&place, "dry", &["--dry-run", "--requests", &asked]));
+    for idle in [&["--overwrite"][..], &["--show", "1"]] {
+        let error = fail(2, arguments(&place, "dry", &[&["--dry-run"], idle].concat()));
+        assert!(error.contains(idle[0]), "{error}");
+    }
     for share in ["0/2", "3/2", "1", "x/y"] {
         let error = fail(2, arguments(&place, "dry", &["--shard", share]));
         assert!(error.contains("I from 1 to N"), "{error}");
@@ -181,7 +191,7 @@ fn users_who_ask_get_what_they_ask_for() {
     let lines = [
         json!({ "user_id": users[0], "length": 3 }),
         json!({ "user_id": users[1], "pins": { "2": first }, "deny": [second] }),
-        json!({ "user_id": users[3], "allow": [first, second], "keep_seen": true, "at": 5 }),
+        json!({ "user_id": users[3], "allow": [first, second], "keep_seen": true }),
         json!({ "user_id": "somebody new", "where": format!("title = '{}'", data.catalog.title(ItemId(4)).unwrap()) }),
     ];
     let text: String = lines.iter().map(|line| format!("{line}\n\n")).collect();

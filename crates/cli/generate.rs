@@ -6,6 +6,7 @@ mod source;
 mod tally;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,13 +16,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use upnext_data::chance::name_key;
 use upnext_data::{Histories, ItemId, UserId};
-use upnext_generate::{Generator, ItemMap, ItemSet, Options, Request, RequestBuilder, Slate, Threads};
+use upnext_generate::{
+    Generator, ItemMap, ItemSet, Options, Request, RequestBuilder, RequestError, Slate, Threads,
+};
 use upnext_tables::{Layout, RowSink};
 
 use self::requests::Requests;
 use self::source::{Source, is_in, without_events};
 use self::tally::Tally;
-use crate::args::GenerateArgs;
+use crate::args::{GenerateArgs, PartFormat};
 use crate::failure::{BadInput, PARTLY};
 use crate::rules::Rules;
 use crate::{interrupt, open, say, shown};
@@ -56,13 +59,20 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 fn refuse_idle_flags(args: &GenerateArgs) -> Result<()> {
     let idle = match is_folder(&args.out) {
         true if args.data.is_none() => return Err(parts::refuse_events()),
-        true => [(args.show > 0, "--show")].to_vec(),
+        true if args.nested && args.part_format == Some(PartFormat::Csv) => {
+            return Err(upnext_tables::Error::NestedCsv { path: args.out.clone() }.into());
+        }
+        true => vec![(args.show > 0, "--show")],
         false => vec![
             (args.overwrite, "--overwrite"),
             (args.part_users.is_some(), "--part-users"),
             (args.part_format.is_some(), "--part-format"),
         ],
     };
+    let idle_in_trials = [(args.show > 0, "--show"), (args.overwrite, "--overwrite")];
+    if let Some((_, flag)) = idle_in_trials.iter().find(|(is_given, _)| args.dry_run && *is_given) {
+        return Err(BadInput(format!("{flag} says nothing to --dry-run, which writes no list")).into());
+    }
     match idle.into_iter().find(|(is_given, _)| *is_given) {
         None => Ok(()),
         Some((_, flag)) => {
@@ -98,7 +108,7 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gen
             }
             bar.inc(batch.len() as u64);
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     bar.finish_and_clear();
     tally.refuse_nothing()?;
@@ -125,29 +135,27 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Gen
 
 /// Makes some lists, writes none, and says what all of them would take.
 fn try_out(args: &GenerateArgs, job: &Job<'_>, source: &Source, generator: &Generator) -> Result<ExitCode> {
-    let (mut tally, mut opening, mut answering) = (Tally::default(), 0.0, 0.0);
-    let (mut tried, mut pieces) = (0, 0);
-    while tried < TRIAL && pieces < source.pieces() {
-        let started = Instant::now();
-        let histories = source.piece(pieces)?;
-        let users = job.users_of(&histories);
+    let (mut tally, mut answering, mut last) = (Tally::default(), 0.0, Instant::now());
+    let (mut opening, mut tried, mut pieces) = (0.0, 0, 0);
+    job.each_piece(source, |_, histories, users| {
+        opening += last.elapsed().as_secs_f64();
         // All over the piece, not its first users alone.
         let users: Vec<UserId> = users.iter().copied().step_by(users.len().div_ceil(TRIAL).max(1)).collect();
-        opening += started.elapsed().as_secs_f64();
         let started = Instant::now();
         for batch in users.chunks(args.batch as usize) {
-            job.answer(&histories, batch, generator, &mut tally)?;
+            job.answer(histories, batch, generator, &mut tally)?;
         }
         answering += started.elapsed().as_secs_f64();
-        (tried, pieces) = (tried + users.len(), pieces + 1);
-    }
+        (tried, pieces, last) = (tried + users.len(), pieces + 1, Instant::now());
+        Ok(if tried < TRIAL { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
     if tried == 0 {
         return Err(BadInput("there is no user whose list could be tried".to_owned()).into());
     }
     tally.refuse_nothing()?;
     let all = job.users(source) as f64;
     let rate = tried as f64 / answering.max(1e-9);
-    let estimate = opening / pieces as f64 * source.pieces() as f64 + all / rate;
+    let estimate = opening / f64::from(pieces) * source.pieces() as f64 + all / rate;
     let memory = upnext_train::memory::peak_rss_bytes().unwrap_or(0);
     if args.json {
         let mut summary = tally.json();
@@ -260,11 +268,11 @@ impl Job<'_> {
     }
 
     /// Hands every piece of the histories to `work`, with its number and the users who get a list; then, as a piece of
-    /// their own, those who ask for one and have no event.
+    /// their own, those who ask for one and have no event. It ends once `work` wants no more.
     fn each_piece(
         &self,
         source: &Source,
-        mut work: impl FnMut(usize, &Histories, &[UserId]) -> Result<()>,
+        mut work: impl FnMut(usize, &Histories, &[UserId]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut found: BTreeSet<String> = BTreeSet::new();
         for index in 0..source.pieces() {
@@ -273,13 +281,15 @@ impl Job<'_> {
             if self.requests.is_some() {
                 found.extend(users.iter().map(|&user| histories.user_key(user).to_owned()));
             }
-            work(index, &histories, &users)?;
+            if work(index, &histories, &users)?.is_break() {
+                return Ok(());
+            }
         }
         let Some(requests) = &self.requests else { return Ok(()) };
         let is_left = |user: &&str| !found.contains(*user) && is_in(self.args.shard, user);
         let left = without_events(requests.users().filter(is_left))?;
         let users: Vec<UserId> = left.iter().map(|(user, _)| user).collect();
-        if users.is_empty() { Ok(()) } else { work(source.pieces(), &left, &users) }
+        if users.is_empty() { Ok(()) } else { work(source.pieces(), &left, &users).map(|_| ()) }
     }
 
     /// The lists of some users, counted.
@@ -324,16 +334,16 @@ impl Job<'_> {
 
     /// Refuses what no request of the job could be answered for, before anything is written.
     fn check(&self, generator: &Generator) -> Result<()> {
-        use upnext_generate::RequestError as Refused;
+        if self.requests.is_some() {
+            // Each user's own length and conditions decide.
+            return self.of(&[], "").build().map(|_| ()).map_err(Into::into);
+        }
         let request = self.of(&[], "").build()?;
         match generator.generate(&[request]).remove(0) {
-            Err(
-                error @ (Refused::Reserve { .. }
-                | Refused::Pin { .. }
-                | Refused::PinsAndCap { .. }
-                | Refused::Shares { .. }
-                | Refused::Share { .. }),
-            ) => Err(error.into()),
+            // Without a history nothing is seen: too few items for a share now are too few for everybody.
+            Err(error) if error.is_of_any_history() || matches!(error, RequestError::Share { .. }) => {
+                Err(error.into())
+            }
             _ => Ok(()),
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Make lists for the users of this file only, each to its own conditions: a JSON object a line, user_id and any of
-    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen, at. Users without events get a list as well.
+    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen. Users without events get a list as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
     /// Write one row a user, with its lists items and scores (.parquet and .jsonl).

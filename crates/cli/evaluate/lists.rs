@@ -31,6 +31,12 @@ pub(super) fn run(
     // What a method refuses is told before the first list is made.
     let requests: Vec<Vec<Request>> =
         args.method.iter().map(|&method| requests(args, method, &rules, asked)).collect::<Result<_>>()?;
+    for first in requests.iter().filter_map(|requests| requests.first()) {
+        match generator.generate(std::slice::from_ref(first)).remove(0) {
+            Err(error) if error.is_of_any_history() => return Err(error.into()),
+            _ => {}
+        }
+    }
     let mut made = Vec::new();
     if !args.no_baselines {
         for baseline in baselines::fit(asked, features, Watched::default())? {

@@ -1,12 +1,13 @@
 //! A job into a folder, part by part: killed at any moment and run again, it ends with the same bytes.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use upnext_generate::Generator;
-use upnext_tables::{Layout, Parts};
+use upnext_tables::Parts;
 
 use super::source::Source;
 use super::tally::Tally;
@@ -26,21 +27,24 @@ pub(super) fn run(
 ) -> Result<ExitCode> {
     let Source::Shards(reader) = source else { return Err(refuse_events()) };
     let (format, layout) = (args.part_format.unwrap_or(PartFormat::Parquet), layout(args));
-    if (format, layout) == (PartFormat::Csv, Layout::Nested) {
-        return Err(upnext_tables::Error::NestedCsv { path: args.out.clone() }.into());
-    }
     let users_a_part = args.part_users.unwrap_or(USERS);
     let about = about(args, job, generator, &reader.manifest.data_hash(), format, users_a_part);
-    let parts = Parts::open(&args.out, &about, layout, args.overwrite)?;
-    let of = args.shard.map(|shard| shard.to_string());
+    let shard = args.shard.map(|shard| shard.to_string());
+    let parts = Parts::open(&args.out, &about, shard.as_deref(), layout, args.overwrite)?;
     interrupt::catch(
         "stopping after this batch; finished parts stay, and the same command goes on from them",
     )?;
     let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
     let bar = watched(job.users(source))?;
-    job.each_piece(source, |shard, histories, users| {
+    job.each_piece(source, |piece, histories, users| {
         for (chunk, users) in users.chunks(users_a_part as usize).enumerate() {
-            let name = Parts::name(of.as_deref(), shard, chunk, &format.to_string());
+            if interrupt::asked() {
+                bail!(
+                    "interrupted; {} parts are whole, and the same command goes on from them",
+                    kept + written
+                );
+            }
+            let name = parts.name(piece, chunk, &format.to_string());
             if let Some(tally) = parts.written(&name)?.and_then(|tally| serde_json::from_value(tally).ok()) {
                 all.merge(tally);
                 kept += 1;
@@ -61,14 +65,14 @@ pub(super) fn run(
             all.merge(tally);
             written += 1;
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     bar.finish_and_clear();
     all.refuse_nothing()?;
     let mut summary = all.json();
     let seconds = started.elapsed().as_secs_f64();
     summary["parts"] = json!(kept + written);
-    parts.finish(of.as_deref(), &summary)?;
+    parts.finish(&summary)?;
     summary["parts_kept"] = json!(kept);
     summary["seconds"] = json!(seconds);
     summary["peak_rss_bytes"] = json!(upnext_train::memory::peak_rss_bytes());

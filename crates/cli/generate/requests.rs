@@ -25,8 +25,6 @@ struct Line {
     #[serde(default)]
     pins: BTreeMap<usize, String>,
     keep_seen: Option<bool>,
-    /// Unix seconds.
-    at: Option<i64>,
 }
 
 /// What users ask for, by their keys.
@@ -100,9 +98,6 @@ impl Requests {
         }
         if let Some(keep) = line.keep_seen {
             builder = builder.keep_seen(keep);
-        }
-        if let Some(at) = line.at {
-            builder = builder.at(at);
         }
         if let Some(set) = line.only.as_ref().and_then(|condition| self.sets.get(condition)) {
             builder = builder.only(set);

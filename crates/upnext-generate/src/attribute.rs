@@ -18,6 +18,7 @@ pub struct Attribute {
 struct Inner {
     name: String,
     maker: u64,
+    largest: usize,
     /// Value numbers of each item, ascending.
     of_item: Rows,
     /// Items of each value, ascending.
@@ -48,9 +49,10 @@ impl Attribute {
         for (value, items) in (0u32..).zip(items_of.values()) {
             items.iter().for_each(|&item| values_of[item as usize].push(value));
         }
+        let largest = items_of.values().map(Vec::len).max().unwrap_or(0);
         let of_value = Rows::new(items_of.values().map(Vec::as_slice));
         let of_item = Rows::new(values_of.iter().map(Vec::as_slice));
-        Some(Self { inner: Arc::new(Inner { name: name.to_owned(), maker, of_item, of_value }) })
+        Some(Self { inner: Arc::new(Inner { name: name.to_owned(), maker, largest, of_item, of_value }) })
     }
 
     /// The column's name.
@@ -72,7 +74,7 @@ impl Attribute {
 
     /// Items of the value that most items have.
     pub(crate) fn largest(&self) -> usize {
-        (0..self.values() as u32).map(|value| self.of_value(value).len()).max().unwrap_or(0)
+        self.inner.largest
     }
 
     /// Of how many items.

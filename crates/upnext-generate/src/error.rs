@@ -198,3 +198,18 @@ pub enum RequestError {
     #[error("the network failed")]
     Network(#[source] Arc<upnext_model::Error>),
 }
+
+impl RequestError {
+    /// Whether the same request would be refused after any other history.
+    #[must_use]
+    pub fn is_of_any_history(&self) -> bool {
+        matches!(
+            self,
+            Self::Reserve { .. }
+                | Self::Pin { .. }
+                | Self::PinsAndCap { .. }
+                | Self::Shares { .. }
+                | Self::Foreign
+        )
+    }
+}

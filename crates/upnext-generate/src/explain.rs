@@ -44,7 +44,7 @@ impl Generator {
     /// For each of the items of these keys the `most` events of a request's history that raised it most.
     ///
     /// The model reads as many histories as the window holds events: two hundred for a window of 200. Without its only
-    /// event a history is empty, and popularity speaks.
+    /// event a history is empty, and popularity speaks. Exploration's noise is left out.
     ///
     /// # Errors
     /// [`RequestError::Unknown`] for a key that the catalogue lacks, [`RequestError::NothingKnown`] when no event of the

@@ -96,12 +96,13 @@ impl Plan {
         )?;
         let places = rules.places();
         let (prompt, skipped) = (known.prompt(window, reserve).to_vec(), known.skipped);
+        let is_asked = !prompt.is_empty() && places > 0;
         Ok(Self {
             prompt,
             eligible,
             rules,
             adjustment: request.adjustment,
-            noise: Noise::new(request.explore, request.seed, catalog.len()),
+            noise: if is_asked { Noise::new(request.explore, request.seed, catalog.len()) } else { None },
             diversify: request.diversify,
             places,
             way: Way::new(request, places),

@@ -132,12 +132,15 @@ pub(crate) fn answer_after(plans: &[&Plan], prompts: Prompts<'_>, engine: Engine
     answers
 }
 
-/// The best list of a search and the alternatives to it that its request asks for.
+/// The best list of a search that keeps its minimum shares, and the alternatives to it that the request asks for.
 fn listed(lists: &[Hypothesis], plan: &Plan) -> Answer {
-    let mut lists = beam::distinct(lists.to_vec(), plan.alternatives).into_iter();
-    let best = lists.next().map(|list| list.places()).unwrap_or_default();
-    let others = lists.filter_map(|list| plan.end(list.places()).ok()).collect();
-    Ok(Lists { best: plan.end(best)?, others })
+    let has_shares = |list: &&Hypothesis| plan.end(list.places()).is_ok();
+    let kept: Vec<Hypothesis> = lists.iter().filter(has_shares).cloned().collect();
+    if kept.is_empty() {
+        return plan.end(best(lists)).map(Into::into);
+    }
+    let mut lists = beam::distinct(kept, plan.alternatives).into_iter().map(|list| plan.end(list.places()));
+    Ok(Lists { best: lists.next().unwrap_or(Ok(Vec::new()))?, others: lists.collect::<Result<_, _>>()? })
 }
 
 /// The places of the first list.

@@ -295,6 +295,12 @@ pub enum Error {
         /// What of the job differs.
         field: String,
     },
+    /// Another process works in a folder of parts.
+    #[error("{}: another process makes lists in it; wait for its end, or name another folder", path.display())]
+    PartsBusy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder for parts holds something else.
     #[error("{}: holds {found:?}, which no job of ours has written; name a folder of its own", path.display())]
     NotParts {
