@@ -144,7 +144,7 @@ case $mode in
     # A copy of the workspace, where two features let the Objective-C crates compile off macOS.
     rm -rf "$dir/metal"
     mkdir -p "$dir/metal"
-    cp -R Cargo.toml Cargo.lock crates benches tests models configs README.md "$dir/metal/"
+    cp -R Cargo.toml Cargo.lock crates benches examples tests models configs README.md "$dir/metal/"
     cat >>"$dir/metal/crates/upnext-model/Cargo.toml" <<'TOML'
 
 [dependencies.objc2]
