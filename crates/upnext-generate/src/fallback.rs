@@ -47,7 +47,7 @@ impl Popularity {
     /// events.
     pub(crate) fn answer(&self, plan: &Plan) -> Answer {
         let total = self.eligible_events(plan);
-        let place = |id: u32| Place { item: ItemId(id), log_prob: self.log_share_of(id, total) };
+        let place = |id: u32| Place { item: ItemId(id), log_prob: self.log_share_of(id, total), slack: 0.0 };
         let (mut places, mut items): (Vec<Place>, Vec<u32>) = (Vec::new(), Vec::new());
         // Who may not stand in a place may in no later one, unless a place that serves two shares frees the next.
         let (mut from, mut was_binding) = (0, false);

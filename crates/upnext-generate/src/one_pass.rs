@@ -12,7 +12,7 @@ use upnext_model::Vectors;
 
 use crate::RequestError;
 use crate::plan::Plan;
-use crate::score::{Answer, Ask, Engine, Place, Scored};
+use crate::score::{Answer, Ask, Engine, Partition, Place, Scored};
 
 /// Most probable items that likeness is weighed over or rules are tried on, and how many for each place.
 const POOL: (usize, usize) = (50, 5);
@@ -50,7 +50,7 @@ struct List<'a> {
     /// The items of the places.
     items: Vec<u32>,
     /// Over all that the request lets into the list, whatever the rules of the list let into a place.
-    log_sum_exp: Option<f64>,
+    partition: Option<Partition>,
     done: Option<Result<(), RequestError>>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> List<'a> {
     fn new(start: Start<'a>) -> Self {
         let items = start.begun.iter().map(|place| place.item.0).collect();
         let Start { plan, state, begun } = start;
-        Self { plan, state, places: begun, items, log_sum_exp: None, done: None }
+        Self { plan, state, places: begun, items, partition: None, done: None }
     }
 
     fn push(&mut self, place: Place) {
@@ -121,7 +121,7 @@ impl<'a> List<'a> {
             false => self.lacks(),
         };
         // The first ranking is of all that the request allows, so that scores are over all of it.
-        let eligible = match (self.log_sum_exp, self.items.is_empty()) {
+        let eligible = match (self.partition, self.items.is_empty()) {
             (None, true) => Cow::Borrowed(&plan.eligible),
             (None, false) => Cow::Owned(plan.eligible.without(&self.items)),
             (Some(_), _) => Cow::Owned(plan.rules.eligible(&plan.eligible, &self.items)),
@@ -138,8 +138,8 @@ impl<'a> List<'a> {
 
     /// Takes of a ranking what may stand in the next places.
     fn take(&mut self, scored: &Scored, vectors: &Vectors<'_>) {
-        let log_sum_exp = *self.log_sum_exp.get_or_insert(scored.log_sum_exp);
-        let mut ranked = scored.places(log_sum_exp);
+        let partition = *self.partition.get_or_insert(scored.partition);
+        let mut ranked = scored.places(partition);
         if ranked.is_empty() {
             // Nothing may stand here any more: the list is short.
             self.done = Some(Ok(()));

@@ -11,6 +11,7 @@ use crate::RequestError;
 use crate::eligible::Eligible;
 use crate::explore::Noise;
 use crate::plan::Plan;
+use crate::scoring::Scorer;
 
 /// A place of a list in the making.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,12 +19,14 @@ pub(crate) struct Place {
     pub(crate) item: ItemId,
     /// ln p(item | history and earlier places), over the items eligible at this step.
     pub(crate) log_prob: f64,
+    /// By how much it may be wrong; infinite where nothing is promised.
+    pub(crate) slack: f64,
 }
 
 impl Place {
     /// A place that the request has filled: it has no score.
     pub(crate) fn pinned(item: u32) -> Self {
-        Self { item: ItemId(item), log_prob: 0.0 }
+        Self { item: ItemId(item), log_prob: 0.0, slack: 0.0 }
     }
 }
 
@@ -32,18 +35,33 @@ impl Place {
 pub(crate) struct Scored {
     ids: Vec<u32>,
     scores: Vec<f32>,
+    pub(crate) partition: Partition,
+}
+
+/// The log-sum-exp of a step's scores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partition {
     /// Over all eligible items; negative infinity where there are none.
-    pub(crate) log_sum_exp: f64,
+    log_sum_exp: f64,
+    /// By how much it may be wrong.
+    slack: f64,
+}
+
+impl Partition {
+    fn of(ranked: &Ranked) -> Self {
+        Self { log_sum_exp: ranked.log_sum_exp, slack: ranked.slack }
+    }
 }
 
 impl Scored {
-    /// The items, ordered by score and then by id, with log-probabilities under a log-sum-exp.
-    pub(crate) fn places(&self, log_sum_exp: f64) -> Vec<Place> {
+    /// The items, ordered by score and then by id, with log-probabilities under a partition.
+    pub(crate) fn places(&self, partition: Partition) -> Vec<Place> {
         let scored = self.ids.iter().zip(&self.scores);
         // Rounding may leave a certain item a hair above 0.
         let place = |(&id, &score): (&u32, &f32)| Place {
             item: ItemId(id),
-            log_prob: (f64::from(score) - log_sum_exp).min(0.0),
+            log_prob: (f64::from(score) - partition.log_sum_exp).min(0.0),
+            slack: partition.slack,
         };
         scored.map(place).collect()
     }
@@ -89,6 +107,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) network: &'a Network,
     pub(crate) vectors: &'a Vectors<'static>,
     pub(crate) adjusting: &'a Adjusting,
+    pub(crate) scorer: &'a Scorer,
     pub(crate) parallel: bool,
 }
 
@@ -134,10 +153,10 @@ impl Engine<'_> {
             if all.eligible == 0 {
                 return Err(RequestError::NothingEligible);
             }
-            let scored = finite(some, (all.eligible, all.log_sum_exp))?;
+            let scored = finite(some, all.eligible, Partition::of(&all))?;
             let score = |item: &ItemId| {
                 let at = scored.ids.iter().position(|&id| id == item.0);
-                at.map_or(f64::NEG_INFINITY, |at| f64::from(scored.scores[at]) - scored.log_sum_exp)
+                at.map_or(f64::NEG_INFINITY, |at| f64::from(scored.scores[at]) - all.log_sum_exp)
             };
             Ok(items.iter().map(score).collect())
         };
@@ -156,25 +175,25 @@ impl Engine<'_> {
         let given = asked().filter(|(ask, _)| ask.given.is_some());
         let given =
             given.map(|(ask, offsets)| ask.query(offsets, score::Eligible::Only(ask.given.as_slice()), 1));
-        let queries: Vec<Query<'_>> = best.chain(given).collect();
-        let mut best = rank(&queries, &self.vectors.table(), self.parallel);
-        let mut given = best.split_off(asks.len()).into_iter();
+        let (best, given): (Vec<Query<'_>>, Vec<Query<'_>>) = (best.collect(), given.collect());
+        let best = self.scorer.rank(&best, &self.vectors.table(), self.parallel);
+        let mut given = rank(&given, &self.vectors.table(), false).into_iter();
         let answer = |(ask, best): (&Ask<'_>, Ranked)| {
-            let all = (best.eligible, best.log_sum_exp);
-            finite(if ask.given.is_some() { given.next().unwrap_or(best) } else { best }, all)
+            let (eligible, partition) = (best.eligible, Partition::of(&best));
+            finite(if ask.given.is_some() { given.next().unwrap_or(best) } else { best }, eligible, partition)
         };
         asks.iter().zip(best).map(answer).collect()
     }
 }
 
-/// A ranking under how many items are eligible and their log-sum-exp. A score that is not finite would order a list by
+/// A ranking under how many items are eligible and their partition. A score that is not finite would order a list by
 /// accident.
-fn finite(ranked: Ranked, (eligible, log_sum_exp): (usize, f64)) -> Result<Scored, RequestError> {
-    let is_finite = log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
+fn finite(ranked: Ranked, eligible: usize, partition: Partition) -> Result<Scored, RequestError> {
+    let is_finite = partition.log_sum_exp.is_finite() && ranked.scores.iter().all(|score| score.is_finite());
     if eligible > 0 && !is_finite {
         return Err(RequestError::NotFinite);
     }
-    Ok(Scored { ids: ranked.ids, scores: ranked.scores, log_sum_exp })
+    Ok(Scored { ids: ranked.ids, scores: ranked.scores, partition })
 }
 
 pub(crate) fn network(source: upnext_model::Error) -> RequestError {

@@ -32,6 +32,8 @@ use crate::score::{Answer, Ask, Engine, Lists, Place, Scored};
 struct Hypothesis {
     items: Vec<u32>,
     log_probs: Vec<f64>,
+    /// By how much each of them may be wrong.
+    slacks: Vec<f64>,
     /// Sum of `log_probs`.
     score: f64,
     /// The group of beams that keeps it; none before there are any.
@@ -214,7 +216,7 @@ fn step<'p>(
             answers.push((search.slot, Ok(search.found(state))));
             continue;
         }
-        let own_sums = |scored: Scored| scored.places(scored.log_sum_exp);
+        let own_sums = |scored: Scored| scored.places(scored.partition);
         let lists: Result<Vec<_>, _> = lists.into_iter().map(|list| list.map(own_sums)).collect();
         match stopped.map_or(lists, Err).map(|lists| search.grow(&lists)) {
             Err(error) => answers.push((search.slot, Err(error))),
@@ -230,14 +232,15 @@ fn step<'p>(
 
 impl Hypothesis {
     fn places(&self) -> Vec<Place> {
-        let places = self.items.iter().zip(&self.log_probs);
-        places.map(|(&id, &log_prob)| Place { item: ItemId(id), log_prob }).collect()
+        let places = self.items.iter().zip(&self.log_probs).zip(&self.slacks);
+        places.map(|((&id, &log_prob), &slack)| Place { item: ItemId(id), log_prob, slack }).collect()
     }
 
     fn then(&self, place: &Place) -> Self {
         let mut longer = self.clone();
         longer.items.push(place.item.0);
         longer.log_probs.push(place.log_prob);
+        longer.slacks.push(place.slack);
         longer.score += place.log_prob;
         longer
     }

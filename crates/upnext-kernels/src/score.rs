@@ -7,6 +7,9 @@
 
 mod best;
 mod block;
+mod clusters;
+mod listed;
+mod narrow;
 
 use crate::level::Chosen;
 use crate::product::{Packed, Write, multiply_at};
@@ -16,6 +19,9 @@ use crate::{Rows, RowsMut};
 use best::{Bar, Best};
 use block::{BLOCK, Found, Room, search};
 use rayon::prelude::*;
+
+pub use clusters::{Clusters, Homes, Plan, Probe, rank_clusters};
+pub use narrow::{Narrow, Precision, rank_narrow};
 
 /// Blocks whose findings are held at once, before they are merged.
 const WAVE: usize = 1024;
@@ -101,6 +107,16 @@ pub enum Eligible<'a> {
     Only(&'a [u32]),
 }
 
+impl Eligible<'_> {
+    /// How many of so many items.
+    fn count(&self, items: usize) -> usize {
+        match self {
+            Eligible::AllBut(list) => items - list.len(),
+            Eligible::Only(list) => list.len(),
+        }
+    }
+}
+
 /// A number for every item, and how much of it a query adds to the items' scores.
 #[derive(Clone, Copy, Debug)]
 pub struct Offset<'a> {
@@ -132,6 +148,10 @@ pub struct Ranked {
     pub scores: Vec<f32>,
     /// `ln Σ exp(score)` over all eligible items with a finite score; negative infinity for none.
     pub log_sum_exp: f64,
+    /// By how much `log_sum_exp` may be wrong, besides its own rounding; 0 where all scores are exact.
+    pub slack: f64,
+    /// Whether these are the best of all eligible items, or only of those that were looked at.
+    pub is_certain: bool,
     /// How many items were eligible.
     pub eligible: usize,
 }
@@ -145,6 +165,27 @@ pub struct Ranked {
 /// When ranks disagree, an offset is not one number an item, or a list of items is not strictly ascending within the
 /// catalogue.
 pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ranked> {
+    check(queries, table);
+    let level = Chosen::now();
+    let bars: Vec<Bar> = queries.iter().map(|_| Bar::new()).collect();
+    let mut merged: Vec<(Best, LogSumExp)> =
+        queries.iter().map(|q| (Best::new(q.k), LogSumExp::new())).collect();
+    let one = |room: &mut Room, b| search(level, queries, table, b, &bars, room);
+    in_waves(table.items().div_ceil(BLOCK), parallel, one, |found: Vec<Found>| {
+        for ((best, sum), found) in merged.iter_mut().zip(found) {
+            sum.merge(&found.sum);
+            found.best.into_iter().for_each(|(score, id)| best.offer(score, id));
+        }
+    });
+    let answer = |((best, sum), query): ((Best, LogSumExp), &Query<'_>)| {
+        let (scores, ids) = best.sorted().into_iter().unzip();
+        let eligible = query.eligible.count(table.items());
+        Ranked { ids, scores, log_sum_exp: sum.value(), slack: 0.0, is_certain: true, eligible }
+    };
+    merged.into_iter().zip(queries).map(answer).collect()
+}
+
+fn check(queries: &[Query<'_>], table: &Table<'_>) {
     for query in queries {
         table.check(query.vector.len());
         query
@@ -155,36 +196,25 @@ pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ran
         assert!(list.is_sorted_by(|a, b| a < b), "the items of a query are not ascending");
         assert!(list.last().is_none_or(|&last| (last as usize) < table.items()), "no item {:?}", list.last());
     }
-    let level = Chosen::now();
-    let bars: Vec<Bar> = queries.iter().map(|_| Bar::new()).collect();
-    let mut merged: Vec<(Best, LogSumExp)> =
-        queries.iter().map(|q| (Best::new(q.k), LogSumExp::new())).collect();
-    let blocks = table.items().div_ceil(BLOCK);
-    let mut own = Room::default();
+}
+
+/// Does blocks and takes what each found, in their order; with `parallel`, rayon's threads share them.
+fn in_waves<R: Default + Send, T: Send>(
+    blocks: usize,
+    parallel: bool,
+    one: impl Fn(&mut R, usize) -> T + Sync,
+    mut take: impl FnMut(T),
+) {
+    let mut room = R::default();
     for wave in (0..blocks).step_by(WAVE) {
         let range = wave..(wave + WAVE).min(blocks);
-        let one = |room: &mut Room, b| search(level, queries, table, b, &bars, room);
-        let found: Vec<Vec<Found>> = if parallel && range.len() > 1 {
-            range.into_par_iter().map_init(Room::default, one).collect()
+        if parallel && range.len() > 1 {
+            let found: Vec<T> = range.into_par_iter().map_init(R::default, &one).collect();
+            found.into_iter().for_each(&mut take);
         } else {
-            range.map(|b| one(&mut own, b)).collect()
-        };
-        for block in found {
-            for ((best, sum), found) in merged.iter_mut().zip(block) {
-                sum.merge(&found.sum);
-                found.best.into_iter().for_each(|(score, id)| best.offer(score, id));
-            }
+            range.for_each(|b| take(one(&mut room, b)));
         }
     }
-    let answer = |((best, sum), query): ((Best, LogSumExp), &Query<'_>)| {
-        let (scores, ids) = best.sorted().into_iter().unzip();
-        let eligible = match query.eligible {
-            Eligible::AllBut(list) => table.items() - list.len(),
-            Eligible::Only(list) => list.len(),
-        };
-        Ranked { ids, scores, log_sum_exp: sum.value(), eligible }
-    };
-    merged.into_iter().zip(queries).map(answer).collect()
 }
 
 /// Adds an offset to the scores `(i)` of one query, as [`rank`] does.

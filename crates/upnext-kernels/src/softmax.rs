@@ -130,6 +130,12 @@ impl LogSumExp {
         self.merge(&LogSumExp { max, sum });
     }
 
+    /// The same of logits that are all higher by so much.
+    pub(crate) fn raised(mut self, by: f32) -> LogSumExp {
+        self.max = if self.sum == 0.0 { self.max } else { (self.max + by).next_up() };
+        self
+    }
+
     /// Takes in what another one has seen.
     pub fn merge(&mut self, other: &LogSumExp) {
         if other.max > self.max {

@@ -87,7 +87,7 @@ mod tests {
         let chances = [0.5f64, 0.3, 0.15, 0.05];
         let places: Vec<Place> = (0..)
             .zip(chances)
-            .map(|(id, chance)| Place { item: ItemId(id), log_prob: chance.ln() })
+            .map(|(id, chance)| Place { item: ItemId(id), log_prob: chance.ln(), slack: 0.0 })
             .collect();
         for temperature in [0.5, 1.0, 2.0] {
             let draws = Draws { temperature, top_k: 4, count: 20_000, seed: 9 };

@@ -90,6 +90,12 @@ impl Best {
         }
     }
 
+    /// The score that the worst of `k` has, once there are as many; until then the bar as it is.
+    pub(super) fn settled(&mut self) -> f32 {
+        self.prune();
+        self.bar
+    }
+
     /// The best, in order.
     pub(super) fn sorted(mut self) -> Vec<(f32, u32)> {
         self.prune();

@@ -1,11 +1,11 @@
 //! One block of items: scored in tiles that stay in cache, searched for each query.
 
+use super::listed::Listed;
 use super::{Bar, Best, Eligible, Query, Table};
 use crate::lane;
 use crate::level::{Chosen, simd};
 use crate::product::Packed;
 use crate::softmax::LogSumExp;
-use crate::tile::PANEL;
 use crate::{Rows, RowsMut};
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(super) const BLOCK: usize = 8192;
 /// Items whose scores are held at once; also the unit of the log-sum-exp.
 const TILE: usize = 1024;
 /// Queries whose scores are held at once.
-const QUERIES: usize = 32;
+pub(super) const QUERIES: usize = 32;
 
 /// What a block holds for one query.
 pub(super) struct Found {
@@ -82,6 +82,7 @@ pub(super) struct Room {
     /// `(queries, r)`.
     vectors: Vec<f32>,
     packed: Packed,
+    listed: Listed,
 }
 
 impl Room {
@@ -120,34 +121,17 @@ impl Room {
         table: &Table<'_>,
         tile: &Range<usize>,
     ) {
-        let rank = table.rank();
         if self.scores.len() < TILE {
             self.scores.resize(TILE, 0.0);
         }
-        self.scores[..tile.len()].fill(f32::NEG_INFINITY);
-        for ids in some.chunks(PANEL) {
-            self.vectors.resize(ids.len() * rank, 0.0);
-            for (&id, vector) in ids.iter().zip(self.vectors.chunks_exact_mut(rank.max(1))) {
-                table.vector(id, vector);
-            }
-            let (mut scores, rows) = ([0f32; PANEL], Table::Rows { data: &self.vectors, rank });
-            let out = RowsMut::new(&mut scores[..ids.len()], 1, ids.len());
-            rows.multiply(level, Rows::new(query.vector, 1, rank), 0, out, &mut self.packed);
-            for offset in query.offsets {
-                let mut of = [0f32; PANEL];
-                of.iter_mut().zip(ids).for_each(|(of, &id)| *of = offset.of[id as usize]);
-                add(level, &of, offset.weight, &mut scores);
-            }
-            tidy(level, &mut scores);
-            for (&id, score) in ids.iter().zip(scores) {
-                self.scores[id as usize - tile.start] = score;
-            }
-        }
+        let scores = &mut self.scores;
+        scores[..tile.len()].fill(f32::NEG_INFINITY);
+        self.listed.score(level, query, some, table, |id, score| scores[id as usize - tile.start] = score);
     }
 }
 
 /// Sets the scores of ineligible items to negative infinity.
-fn exclude(scores: &mut [f32], eligible: &Eligible<'_>, tile: &Range<usize>) {
+pub(super) fn exclude(scores: &mut [f32], eligible: &Eligible<'_>, tile: &Range<usize>) {
     let place = |id: u32| id as usize - tile.start;
     match eligible {
         Eligible::AllBut(list) => {
@@ -212,7 +196,7 @@ simd! {
 
 simd! {
     /// What is not finite becomes negative infinity, and negative zero becomes zero.
-    fn tidy(scores: &mut [f32]) {
+    pub(super) fn tidy(scores: &mut [f32]) {
         for score in scores {
             *score = if score.abs() < f32::INFINITY { *score + 0.0 } else { f32::NEG_INFINITY };
         }
@@ -220,7 +204,7 @@ simd! {
 }
 
 simd! {
-    fn any_above(scores: &[f32], bar: f32) -> bool {
+    pub(super) fn any_above(scores: &[f32], bar: f32) -> bool {
         lane::max(scores) > bar
     }
 }

@@ -1,0 +1,183 @@
+//! Where items live: centres by k-means (Lloyd 1982), homes by nearness.
+
+use crate::Rows;
+use crate::product::Packed;
+use crate::score::{Eligible, Offset, Query, Table, rank};
+use rayon::prelude::*;
+
+/// How items are to be clustered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// c: about twice the square root of the items is usual.
+    pub clusters: usize,
+    /// m: in how many clusters each item is.
+    pub homes: usize,
+    /// Rounds of k-means.
+    pub rounds: usize,
+    /// Items that centres are found from, for each cluster.
+    pub sample: usize,
+}
+
+impl Plan {
+    /// What is usual for so many items.
+    pub fn usual(items: usize) -> Plan {
+        let clusters = (2.0 * (items as f64).sqrt()) as usize;
+        Plan { clusters: clusters.clamp(1, items.max(1)), homes: 2.min(clusters.max(1)), rounds: 10, sample: 100 }
+    }
+}
+
+/// The centres of clusters, and each item's clusters, nearest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Homes {
+    pub(super) rank: usize,
+    /// m.
+    pub(super) each: usize,
+    /// `(c, r)`.
+    pub(super) centres: Vec<f32>,
+    /// `(i, m)`.
+    pub(super) of_items: Vec<u32>,
+}
+
+/// Items whose nearest centres are looked for together.
+const BATCH: usize = 256;
+
+impl Homes {
+    /// Finds centres and homes. The same table and plan give the same homes, whatever the threads; `progress` is told the
+    /// rounds that are done.
+    ///
+    /// # Panics
+    /// When the plan asks for no cluster, for more clusters than items or for more homes than clusters.
+    pub fn find(table: &Table<'_>, plan: Plan, mut progress: impl FnMut(usize)) -> Homes {
+        let (items, rank) = (table.items(), table.rank());
+        let Plan { clusters, homes, rounds, sample } = plan;
+        assert!(1 <= homes && homes <= clusters && clusters <= items, "{plan:?} for {items} items");
+        // Evenly spread over the ids, which say nothing of the vectors.
+        let count = clusters.saturating_mul(sample.max(1)).min(items);
+        let at = |i: usize, of: usize| (i as u128 * items as u128 / of as u128) as usize;
+        let drawn: Vec<u32> = (0..count).map(|i| at(i, count) as u32).collect();
+        let points = gathered(table, &drawn);
+        let first: Vec<u32> = (0..clusters).map(|i| at(i, clusters) as u32).collect();
+        let mut centres = gathered(table, &first);
+        for round in 0..rounds {
+            let (nearest, distances) = nearest(&points, &centres, rank, 1);
+            centres = means(&points, &nearest, &distances, &centres, rank);
+            progress(round + 1);
+        }
+        let mut of_items = Vec::with_capacity(items * homes);
+        for start in (0..items).step_by(BATCH * 64) {
+            let some: Vec<u32> = (start..items.min(start + BATCH * 64)).map(|item| item as u32).collect();
+            of_items.extend(self::nearest(&gathered(table, &some), &centres, rank, homes).0);
+        }
+        // The centres of all items, and not of those that were drawn.
+        let own: Vec<u32> = of_items.iter().copied().step_by(homes).collect();
+        let centres = means_of_all(table, &own, &centres);
+        Homes { rank, each: homes, centres, of_items }
+    }
+
+    /// From what a file keeps; none where the two do not fit each other.
+    pub fn from_parts(rank: usize, each: usize, centres: Vec<f32>, of_items: Vec<u32>) -> Option<Homes> {
+        let is_whole = rank > 0 && each > 0 && centres.len() % rank == 0 && of_items.len() % each == 0;
+        let clusters = centres.len().checked_div(rank)?;
+        let known = of_items.iter().all(|&home| (home as usize) < clusters);
+        let distinct = |homes: &[u32]| (1..homes.len()).all(|i| !homes[..i].contains(&homes[i]));
+        let fits = is_whole && known && centres.iter().all(|x| x.is_finite());
+        (fits && of_items.chunks_exact(each).all(distinct)).then_some(Homes { rank, each, centres, of_items })
+    }
+
+    /// i.
+    pub fn items(&self) -> usize {
+        self.of_items.len() / self.each
+    }
+
+    /// c.
+    pub fn clusters(&self) -> usize {
+        self.centres.len() / self.rank
+    }
+
+    /// m.
+    pub fn each(&self) -> usize {
+        self.each
+    }
+
+    /// `(c, r)`.
+    pub fn centres(&self) -> &[f32] {
+        &self.centres
+    }
+
+    /// `(i, m)`.
+    pub fn of_items(&self) -> &[u32] {
+        &self.of_items
+    }
+}
+
+fn gathered(table: &Table<'_>, items: &[u32]) -> Vec<f32> {
+    let mut rows = vec![0f32; items.len() * table.rank()];
+    rows.par_chunks_exact_mut(table.rank()).zip(items).for_each(|(row, &item)| table.vector(item, row));
+    // What is no number has no place; it is near to nothing.
+    rows.par_iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+    rows
+}
+
+/// The nearest centres of each point, nearest first, and half the squared distance from the first, but for the point's
+/// own square.
+fn nearest(points: &[f32], centres: &[f32], r: usize, homes: usize) -> (Vec<u32>, Vec<f32>) {
+    let squares: Vec<f32> = centres.chunks_exact(r).map(|c| c.iter().map(|x| x * x).sum()).collect();
+    let offset = [Offset { weight: -0.5, of: &squares }];
+    let packed = Packed::transposed(centres, squares.len(), r);
+    let table = Table::Packed(&packed);
+    let batch = |points: &[f32]| -> Vec<(Vec<u32>, f32)> {
+        let query = |vector| Query { vector, offsets: &offset, eligible: Eligible::AllBut(&[]), k: homes };
+        let queries: Vec<Query<'_>> = points.chunks_exact(r).map(query).collect();
+        let near = rank(&queries, &table, false).into_iter();
+        near.map(|ranked| (ranked.ids, -ranked.scores.first().copied().unwrap_or(0.0))).collect()
+    };
+    let found: Vec<Vec<(Vec<u32>, f32)>> = points.par_chunks(BATCH * r).map(batch).collect();
+    let (ids, distances): (Vec<Vec<u32>>, Vec<f32>) = found.into_iter().flatten().unzip();
+    (ids.into_iter().flatten().collect(), distances)
+}
+
+/// The means of the points that are nearest to each centre. A centre with none goes to one of the points that are farthest
+/// from theirs.
+fn means(points: &[f32], nearest: &[u32], distances: &[f32], centres: &[f32], r: usize) -> Vec<f32> {
+    let (mut sums, mut counts) = (vec![0f64; centres.len()], vec![0usize; centres.len() / r]);
+    for (point, &home) in points.chunks_exact(r).zip(nearest) {
+        counts[home as usize] += 1;
+        let sum = &mut sums[home as usize * r..][..r];
+        sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    let length = |i: usize| points[i * r..][..r].iter().map(|x| x * x).sum::<f32>();
+    let mut far: Vec<(f32, usize)> = Vec::new();
+    if counts.contains(&0) {
+        far = distances.iter().enumerate().map(|(i, half)| (half + 0.5 * length(i), i)).collect();
+        far.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+    }
+    let mut means = Vec::with_capacity(centres.len());
+    for (sum, &count) in sums.chunks_exact(r).zip(&counts) {
+        match (count, far.pop()) {
+            (0, Some((_, point))) => means.extend_from_slice(Rows::new(points, nearest.len(), r).row(point)),
+            (_, popped) => {
+                far.extend(popped);
+                means.extend(sum.iter().map(|sum| (sum / count.max(1) as f64) as f32));
+            }
+        }
+    }
+    means
+}
+
+/// The means of all items that live in each cluster; a centre with none stays.
+fn means_of_all(table: &Table<'_>, own: &[u32], centres: &[f32]) -> Vec<f32> {
+    let r = table.rank();
+    let (mut sums, mut counts) = (vec![0f64; centres.len()], vec![0usize; centres.len() / r]);
+    let mut row = vec![0f32; r];
+    for (item, &home) in (0u32..).zip(own) {
+        table.vector(item, &mut row);
+        counts[home as usize] += 1;
+        let sum = &mut sums[home as usize * r..][..r];
+        sum.iter_mut().zip(&row).filter(|(_, x)| x.is_finite()).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    let mean = |(at, &old): (usize, &f32)| match counts[at / r] {
+        0 => old,
+        count => (sums[at] / count as f64) as f32,
+    };
+    centres.iter().enumerate().map(mean).collect()
+}

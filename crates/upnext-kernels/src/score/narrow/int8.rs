@@ -1,0 +1,296 @@
+//! Products of whole numbers: item vectors in 8 bits, queries in 16, sums in 32.
+//!
+//! Whole numbers add up exactly, so every SIMD level has the same sums. A query keeps 16 bits, and its part in the error is
+//! small beside that of the items.
+
+use super::Asked;
+use crate::level::{Chosen, Level};
+use crate::tile::PANEL;
+
+/// A pair of components of 32 items.
+type Step = [i8; 2 * PANEL];
+
+/// What item components are rounded to at most.
+const MOST: f64 = 127.0;
+
+/// What query components are rounded to at most, so that no sum over a rank overflows.
+fn most_of_query(rank: usize) -> i32 {
+    let room = i64::from(i32::MAX) / (127 * rank.max(1) as i64);
+    room.min(i64::from(i16::MAX)) as i32
+}
+
+/// What the rounding of a query loses at most, relative to its length.
+pub(super) fn query_error(rank: usize) -> f64 {
+    // Half a step in each component, a step being at most `‖query‖ / most`.
+    0.51 * (rank as f64).sqrt() / f64::from(most_of_query(rank))
+}
+
+/// A query in 16 bits.
+pub(super) struct Rounded {
+    /// Two components in one number, the first in the lower half.
+    pairs: Vec<i32>,
+    scale: f32,
+}
+
+impl Rounded {
+    pub(super) fn new(vector: &[f32]) -> Rounded {
+        let most = most_of_query(vector.len());
+        let largest = vector.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let scale = (f64::from(largest) / f64::from(most)) as f32;
+        let round = |x: Option<&f32>| {
+            let x = f64::from(x.copied().unwrap_or(0.0)) / f64::from(scale);
+            (x.round() as i32).clamp(-most, most)
+        };
+        let pair = |pair: &[f32]| (round(pair.first()) & 0xffff) | round(pair.get(1)) << 16;
+        Rounded { pairs: vector.chunks(2).map(pair).collect(), scale }
+    }
+}
+
+/// Keeps a vector in place `at` of a panel; gives its scale, and what is kept.
+pub(super) fn encode(v: &[f32], at: usize, panel: &mut [Step]) -> (f32, impl Fn(usize) -> f64) {
+    let largest = v.iter().fold(0f32, |most, x| most.max(x.abs()));
+    let scale = (f64::from(largest) / MOST) as f32;
+    let is_kept = scale > 0.0 && v.iter().all(|x| x.is_finite());
+    let code = |x: f32| if is_kept { (f64::from(x) / f64::from(scale)).round().clamp(-MOST, MOST) } else { 0.0 };
+    let codes: Vec<f64> = v.iter().map(|&x| code(x)).collect();
+    for (k, code) in codes.iter().enumerate() {
+        panel[k / 2][2 * at + k % 2] = *code as i8;
+    }
+    let scale = if is_kept { scale } else { 0.0 };
+    (scale, move |k| codes[k] * f64::from(scale))
+}
+
+/// Scores of queries for whole panels, of which the first `count` items are wanted: a row of `stride` for each query.
+pub(super) fn rows(
+    level: Chosen,
+    panels: &[Step],
+    scales: &[[f32; PANEL]],
+    queries: &[&Asked<'_>],
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+) {
+    let most = match level.level() {
+        Level::Avx512 => 8,
+        _ => 2,
+    };
+    for (queries, out) in queries.chunks(most).zip(out.chunks_mut(stride * most)) {
+        macro_rules! rows {
+            ($($q:literal)*) => {
+                match queries.len() {
+                    $($q => {
+                        let queries = std::array::from_fn::<_, $q, _>(|q| &queries[q].rounded);
+                        some::<$q>(level, panels, scales, queries, out, stride, count);
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        rows!(1 2 3 4 5 6 7 8);
+    }
+}
+
+fn some<const Q: usize>(
+    level: Chosen,
+    panels: &[Step],
+    scales: &[[f32; PANEL]],
+    queries: [&Rounded; Q],
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+) {
+    match level.level() {
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "calls a function compiled for instructions the CPU was asked about")]
+        // SAFETY: a `Chosen` level is one that this CPU has.
+        Level::Avx512 => unsafe { x86::avx512(panels, scales, queries, out, stride, count) },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "as above")]
+        // SAFETY: as above.
+        Level::Avx2 => unsafe { x86::avx2(panels, scales, queries, out, stride, count) },
+        _ => {
+            for (p, (panel, scales)) in panels.chunks_exact(queries[0].pairs.len()).zip(scales).enumerate() {
+                let sums = plain(panel, queries.map(|query| &query.pairs[..]));
+                write(&sums, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
+            }
+        }
+    }
+}
+
+/// Sums of one panel in plain Rust: what the other forms are held to.
+fn plain<const Q: usize>(panel: &[Step], queries: [&[i32]; Q]) -> [[i32; PANEL]; Q] {
+    let mut sums = [[0i32; PANEL]; Q];
+    for (k, step) in panel.iter().enumerate() {
+        for (sums, query) in sums.iter_mut().zip(queries) {
+            let (low, high) = (i32::from(query[k] as i16), query[k] >> 16);
+            for (sum, pair) in sums.iter_mut().zip(step.as_chunks::<2>().0) {
+                *sum += i32::from(pair[0]) * low + i32::from(pair[1]) * high;
+            }
+        }
+    }
+    sums
+}
+
+/// Sums become scores.
+#[inline(always)]
+fn write<const Q: usize>(
+    sums: &[[i32; PANEL]; Q],
+    scales: &[f32; PANEL],
+    queries: [&Rounded; Q],
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+) {
+    for (q, sums) in sums.iter().enumerate() {
+        let out = &mut out[q * stride..];
+        if let (true, Some(out)) = (count >= PANEL, out.first_chunk_mut::<PANEL>()) {
+            for j in 0..PANEL {
+                out[j] = sums[j] as f32 * (scales[j] * queries[q].scale);
+            }
+        } else {
+            for j in 0..count {
+                out[j] = sums[j] as f32 * (scales[j] * queries[q].scale);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{PANEL, Rounded, Step, write};
+    use std::arch::x86_64::{
+        _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256, _mm512_add_epi32,
+        _mm512_cvtepi8_epi16, _mm512_madd_epi16, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+    };
+
+    /// Panels that are fetched before their turn.
+    const AHEAD: usize = 16;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[expect(unsafe_code, reason = "loads and stores of whole registers")]
+    pub(super) fn avx512<const Q: usize>(
+        panels: &[Step],
+        scales: &[[f32; PANEL]],
+        queries: [&Rounded; Q],
+        out: &mut [f32],
+        stride: usize,
+        count: usize,
+    ) {
+        let pairs = queries[0].pairs.len();
+        for (p, (panel, scales)) in panels.chunks_exact(pairs).zip(scales).enumerate() {
+            let mut sums = [[_mm512_setzero_si512(); 2]; Q];
+            for (k, step) in panel.iter().enumerate() {
+                let step: *const i8 = step.as_ptr();
+                // SAFETY: a step is two registers of 32 bytes; a prefetch reads nothing.
+                let halves = unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD * pairs * 2 * PANEL));
+                    [_mm256_loadu_si256(step.cast()), _mm256_loadu_si256(step.add(PANEL).cast())]
+                };
+                let halves = halves.map(|half| _mm512_cvtepi8_epi16(half));
+                for (sums, query) in sums.iter_mut().zip(queries) {
+                    let query = _mm512_set1_epi32(query.pairs[k]);
+                    for (sum, half) in sums.iter_mut().zip(halves) {
+                        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(half, query));
+                    }
+                }
+            }
+            let mut whole = [[0i32; PANEL]; Q];
+            for (whole, sums) in whole.iter_mut().zip(sums) {
+                let [low, high] = whole.as_chunks_mut::<16>().0 else { continue };
+                // SAFETY: each is sixteen numbers.
+                unsafe {
+                    _mm512_storeu_si512(low.as_mut_ptr().cast(), sums[0]);
+                    _mm512_storeu_si512(high.as_mut_ptr().cast(), sums[1]);
+                }
+            }
+            write(&whole, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[expect(unsafe_code, reason = "loads and stores of whole registers")]
+    pub(super) fn avx2<const Q: usize>(
+        panels: &[Step],
+        scales: &[[f32; PANEL]],
+        queries: [&Rounded; Q],
+        out: &mut [f32],
+        stride: usize,
+        count: usize,
+    ) {
+        let pairs = queries[0].pairs.len();
+        for (p, (panel, scales)) in panels.chunks_exact(pairs).zip(scales).enumerate() {
+            let mut sums = [[_mm256_setzero_si256(); 4]; Q];
+            for (k, step) in panel.iter().enumerate() {
+                let step: *const i8 = step.as_ptr();
+                // SAFETY: a step is four registers of 16 bytes; a prefetch reads nothing.
+                let parts = unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD * pairs * 2 * PANEL));
+                    [0, 1, 2, 3].map(|part| _mm_loadu_si128(step.add(part * 16).cast()))
+                };
+                let parts = parts.map(|part| _mm256_cvtepi8_epi16(part));
+                for (sums, query) in sums.iter_mut().zip(queries) {
+                    let query = _mm256_set1_epi32(query.pairs[k]);
+                    for (sum, part) in sums.iter_mut().zip(parts) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(part, query));
+                    }
+                }
+            }
+            let mut whole = [[0i32; PANEL]; Q];
+            for (whole, sums) in whole.iter_mut().zip(sums) {
+                for (eight, sum) in whole.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+                    // SAFETY: eight numbers.
+                    unsafe { _mm256_storeu_si256(eight.as_mut_ptr().cast(), sum) };
+                }
+            }
+            write(&whole, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, noise};
+
+    #[test]
+    fn every_level_has_the_same_scores_for_any_number_of_queries_and_any_rank() {
+        for (rank, count) in [(1, 5), (7, 64), (64, 70), (130, 33)] {
+            let (data, vectors) = (noise(1, count * rank), noise(2, 11 * rank));
+            let narrow = super::super::Narrow::of(
+                &crate::score::Table::Rows { data: &data, rank },
+                crate::score::Precision::Int8,
+            );
+            let asked: Vec<Asked<'_>> = vectors.chunks(rank).filter_map(|v| Asked::new(v, &narrow)).collect();
+            let run = |level, queries: &[&Asked<'_>]| {
+                let mut out = vec![f32::NAN; queries.len() * count];
+                narrow.scores(level, queries, 0..count, &mut out, count);
+                out
+            };
+            let portable = Chosen::at(Level::Portable).unwrap();
+            for level in Chosen::all() {
+                let all: Vec<&Asked<'_>> = asked.iter().collect();
+                let together = run(level, &all);
+                assert!(together.iter().all(|score| score.is_finite()));
+                let alone: Vec<f32> = all.iter().flat_map(|query| run(portable, &[query])).collect();
+                assert_eq!(bits(&together), bits(&alone), "{level:?}, rank {rank}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_sum_overflows_at_any_rank() {
+        for rank in [1usize, 515, 516, 517, 5000] {
+            let most = i64::from(most_of_query(rank));
+            assert!(most >= 1 && 127 * most * rank as i64 <= i64::from(i32::MAX));
+        }
+        let rank = 5000;
+        let (item, query) = (vec![1f32; rank], vec![1f32; rank]);
+        let table = crate::score::Table::Rows { data: &item, rank };
+        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8);
+        let asked = Asked::new(&query, &narrow).unwrap();
+        let mut out = [0f32];
+        narrow.scores(Chosen::now(), &[&asked], 0..1, &mut out, 1);
+        assert!((out[0] - 5000.0).abs() < 1.0, "{}", out[0]);
+    }
+}
