@@ -10,8 +10,10 @@ use upnext_eval::Metric;
 use upnext_tables::{Condition, Format, KeptColumn, Moment, Size, TimeUnit};
 use upnext_train::device::Choice;
 
-pub(crate) use items::{EncodeArgs, ExportArgs, ExtendArgs, SimilarArgs};
-pub(crate) use lists::{AdjustArgs, GenerateArgs, MethodArgs, MethodName, OneOf, PartFormat, RuleArgs};
+pub(crate) use items::{EncodeArgs, ExportArgs, ExtendArgs, IndexArgs, SimilarArgs};
+pub(crate) use lists::{
+    AdjustArgs, GenerateArgs, MethodArgs, MethodName, OneOf, PartFormat, RuleArgs, ScoringArgs,
+};
 
 /// A generative sequential recommender: histories in, next-item lists out.
 #[derive(Debug, Parser)]
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Write next-item lists.
     Generate(GenerateArgs),
+    /// Cluster a model's items, so that lists look at few of them, and measure every way to score.
+    Index(IndexArgs),
     /// Add new items to a model without training, from what they are like.
     Extend(ExtendArgs),
     /// Say which items are like an item, by their vectors.
@@ -218,6 +222,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) keep_seen: bool,
     #[command(flatten)]
     pub(crate) methods: MethodArgs,
+    #[command(flatten)]
+    pub(crate) scoring: ScoringArgs,
     #[command(flatten)]
     pub(crate) rules: RuleArgs,
     /// Also write user_id,rank,item_id,score rows (100 a user, seen dropped) to a .csv or .jsonl file.

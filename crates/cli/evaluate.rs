@@ -27,6 +27,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         let what = "--where, --pin, --at-most, --at-least and --diversify are for lists; name a --method";
         return Err(BadInput(what.to_owned()).into());
     }
+    if args.method.is_empty() && args.scoring.is_any() {
+        let what = "--scoring and --probes are for lists; name a --method. Ranks are by exact scores";
+        return Err(BadInput(what.to_owned()).into());
+    }
     open::check_model(&args.model)?;
     let served = upnext_model::folder::open(&args.model)
         .with_context(|| format!("opening model folder {}", args.model.display()))?;

@@ -33,7 +33,9 @@ use crate::{interrupt, open, say, shown};
 const TRIAL: usize = 2_000;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
+    let scoring = args.scoring.scoring()?;
+    let options =
+        Options { threads: Threads::Pool(rayon::current_num_threads()), scoring, ..Options::default() };
     refuse_own_inputs(args)?;
     refuse_idle_flags(args)?;
     args.methods.refuse_idle(&[args.method])?;

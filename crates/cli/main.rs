@@ -13,6 +13,7 @@ mod export;
 mod extend;
 mod failure;
 mod generate;
+mod index;
 mod inspect;
 mod interrupt;
 mod open;
@@ -71,6 +72,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Index(args) => index::run(args),
         Command::Extend(args) => extend::run(args),
         Command::Similar(args) => similar::run(args),
         Command::Export(args) => export::run(args),

@@ -97,6 +97,44 @@ pub(crate) struct ExtendArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// Model folder (a run's `model/`), which gets the index.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Prepared folder whose users' lists are measured.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Clusters [default: twice the square root of the items].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) clusters: Option<u32>,
+    /// In how many clusters each item is found.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) homes: u32,
+    /// The share of the items of exact lists that probed clusters are to find: as many are looked into by default as that
+    /// takes.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = share)]
+    pub(crate) recall: f64,
+    /// Items in the lists that are measured.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) length: u32,
+    /// Users whose lists are measured, at most.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) users: u32,
+    /// Print one JSON object on standard output and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number > 0.0 && number <= 1.0 {
+        Ok(number)
+    } else {
+        Err("must lie above 0 and at most at 1".to_owned())
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SimilarArgs {
     /// Model folder (a run's `model/`).
     #[arg(long, value_name = "DIR")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use upnext_generate::{Adjustment, Method};
+use upnext_generate::{Adjustment, Method, Scoring};
 
 use super::InputArgs;
 use crate::failure::BadInput;
@@ -56,6 +56,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) method: MethodName,
     #[command(flatten)]
     pub(crate) methods: MethodArgs,
+    #[command(flatten)]
+    pub(crate) scoring: ScoringArgs,
     /// Let items of the history into the list.
     #[arg(long)]
     pub(crate) keep_seen: bool,
@@ -231,6 +233,52 @@ impl MethodArgs {
             true => format!("{flag} is for lists; name a --method"),
             false => format!("{flag} says nothing to --method {}; leave it out", names.join(",")),
         }))
+    }
+}
+
+/// How the items of the catalogue are scored.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ScoringArgs {
+    /// How items are scored: all of them exactly; by vectors of fewer bytes, the best ones exactly; or in clusters of the
+    /// model's index, passing over those that cannot hold one of the best, or looking into the nearest ones and no more
+    /// [default: exact].
+    #[arg(long, value_name = "SCORING")]
+    scoring: Option<ScoringName>,
+    /// Clusters that --scoring clusters looks into [default: as many as the index was measured to need].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    probes: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ScoringName {
+    Exact,
+    Bf16,
+    Int8,
+    BoundedClusters,
+    Clusters,
+}
+
+impl ScoringArgs {
+    /// # Errors
+    /// When probes are set for what looks into no clusters.
+    pub(crate) fn scoring(self) -> Result<Scoring, BadInput> {
+        let probes = self.probes.map(|probes| probes as usize);
+        let scoring = match self.scoring.unwrap_or(ScoringName::Exact) {
+            ScoringName::Exact => Scoring::Exact,
+            ScoringName::Bf16 => Scoring::Bf16,
+            ScoringName::Int8 => Scoring::Int8,
+            ScoringName::BoundedClusters => Scoring::BoundedClusters,
+            ScoringName::Clusters => return Ok(Scoring::Clusters { probes }),
+        };
+        match probes {
+            None => Ok(scoring),
+            Some(_) => Err(BadInput(format!("--probes says nothing to --scoring {scoring}; leave it out"))),
+        }
+    }
+
+    /// Whether it was said.
+    pub(crate) fn is_any(self) -> bool {
+        self.scoring.is_some() || self.probes.is_some()
     }
 }
 

@@ -9,8 +9,8 @@ use upnext_data::ItemFeatures;
 use upnext_eval::evaluate::Options as Watched;
 use upnext_eval::lists::top;
 use upnext_eval::{Asked, ListMetrics, ListReport, Made, baselines};
-use upnext_generate::{Generator, Options, Request, Threads};
-use upnext_model::folder::Served;
+use upnext_generate::{Generator, Options, Request, Scoring, Threads};
+use upnext_model::folder::{Served, open_index};
 
 use crate::args::{EvaluateArgs, MethodName};
 use crate::rules::Rules;
@@ -25,8 +25,14 @@ pub(super) fn run(
     asked: &Asked<'_>,
     features: Option<&ItemFeatures>,
 ) -> Result<ExitCode> {
-    let options = Options { threads: Threads::Pool(rayon::current_num_threads()), ..Options::default() };
-    let (generator, length) = (Generator::from_parts(served, options)?, args.length as usize);
+    let scoring = args.scoring.scoring()?;
+    let index = match scoring.needs_index() {
+        true => open_index(&args.model, &served.manifest)?,
+        false => None,
+    };
+    let options =
+        Options { threads: Threads::Pool(rayon::current_num_threads()), scoring, ..Options::default() };
+    let (generator, length) = (Generator::with_index(served, index, options)?, args.length as usize);
     let rules = Rules::of(&args.rules, &generator)?;
     // What a method refuses is told before the first list is made.
     let requests: Vec<Vec<Request>> =
@@ -77,6 +83,10 @@ fn conditions(args: &EvaluateArgs) -> Vec<String> {
     words.extend(rules.pin.iter().map(|(place, key)| format!("--pin {}:{key}", place + 1)));
     words.extend(rules.at_most.iter().map(|(most, column)| format!("--at-most {most}:{column}")));
     words.extend(rules.at_least.iter().map(|(least, one)| format!("--at-least \"{least}:{one}\"")));
+    match args.scoring.scoring() {
+        Ok(Scoring::Exact) | Err(_) => {}
+        Ok(scoring) => words.push(format!("--scoring {scoring}")),
+    }
     let numbers = [
         ("--diversify", rules.diversify),
         ("--cold-boost", adjust.cold_boost),

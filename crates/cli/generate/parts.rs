@@ -116,6 +116,7 @@ fn about(
         "data": data,
         "length": args.length,
         "method": format!("{:?}", methods.of(args.method)),
+        "scoring": args.scoring.scoring().map(|scoring| format!("{scoring:?}")).unwrap_or_default(),
         "explore": methods.explore(),
         "seed": methods.seed(),
         "keep_seen": args.keep_seen,

@@ -25,6 +25,9 @@ pub enum Error {
         /// Events of the user.
         events: usize,
     },
+    /// A list could not be made.
+    #[error("a list cannot be made")]
+    Request(#[from] upnext_generate::RequestError),
     /// Lists were measured against other questions than they answer.
     #[error("{lists} lists cannot answer {questions} questions")]
     Lists {

@@ -37,6 +37,7 @@ pub mod recall;
 pub mod record;
 pub mod report;
 pub mod scorer;
+pub mod scoring;
 pub mod slices;
 pub mod system;
 pub mod table;

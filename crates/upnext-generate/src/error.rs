@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use upnext_model::Adjustment;
 
+use crate::Scoring;
+
 /// Why a generator could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,6 +22,14 @@ pub enum Error {
         found: usize,
         /// Items of the catalog.
         items: usize,
+    },
+    /// The way to score needs an index that is not there.
+    #[error(
+        "scoring by {scoring} needs an index of the model's items; `upnext index` makes one in the model folder"
+    )]
+    NoIndex {
+        /// The way to score.
+        scoring: Scoring,
     },
     /// The thread pool could not be started.
     #[error("cannot start a pool of {threads} threads")]

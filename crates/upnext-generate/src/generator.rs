@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use upnext_data::{Catalog, ItemId};
+use upnext_model::folder::Index;
 use upnext_model::{Adjusting, ModelConfig, ModelManifest, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
 use crate::score::{Answer, Engine, Lists, Place, network};
+use crate::scoring::Scorer;
 use crate::search::Prompts;
 use crate::similar::similar;
 use crate::{
     Alternative, Attribute, ConditionError, Error, Exactness, ItemMap, ItemSet, Options, Request,
-    RequestError, ScoredItem, Slate, Threads, one_pass, search,
+    RequestError, ScoredItem, Scoring, Slate, Threads, one_pass, search,
 };
 
 /// A frozen model, ready to answer. Open it once and share it between threads.
@@ -23,6 +25,7 @@ pub struct Generator {
     served: Served,
     popularity: Popularity,
     adjusting: Adjusting,
+    scorer: Scorer,
     pool: Option<ThreadPool>,
     options: Options,
     /// No two generators of a process have the same: what they make for requests is told apart by it.
@@ -45,14 +48,29 @@ impl Generator {
     /// # Errors
     /// When the folder is incomplete or damaged, or a thread pool cannot be started.
     pub fn open(folder: impl AsRef<Path>, options: Options) -> crate::Result<Self> {
-        Self::from_parts(upnext_model::folder::open(folder.as_ref())?, options)
+        let folder = folder.as_ref();
+        let served = upnext_model::folder::open(folder)?;
+        let index = match options.scoring.needs_index() {
+            true => upnext_model::folder::open_index(folder, &served.manifest)?,
+            false => None,
+        };
+        Self::with_index(served, index, options)
     }
 
     /// A generator from parts in memory.
     ///
     /// # Errors
-    /// When catalog, vectors and counts are of different lengths, or a thread pool cannot be started.
+    /// When catalog, vectors and counts are of different lengths, a thread pool cannot be started, or the scoring needs an
+    /// index.
     pub fn from_parts(served: Served, options: Options) -> crate::Result<Self> {
+        Self::with_index(served, None, options)
+    }
+
+    /// The same with an index, which is used if the scoring needs one.
+    ///
+    /// # Errors
+    /// As [`Generator::from_parts`], and when the index is of other items.
+    pub fn with_index(served: Served, index: Option<Index>, options: Options) -> crate::Result<Self> {
         let items = served.catalog.len();
         for (part, found) in [("item vectors", served.vectors.items()), ("counts", served.counts.len())] {
             if found != items {
@@ -71,9 +89,10 @@ impl Generator {
         };
         let popularity = Popularity::new(&served.counts);
         let adjusting = Adjusting::new(&served.config, &served.counts);
+        let scorer = Scorer::new(options.scoring, &served.vectors, index)?;
         static GENERATORS: AtomicU64 = AtomicU64::new(1);
         let id = GENERATORS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { served, popularity, adjusting, pool, options, id })
+        Ok(Self { served, popularity, adjusting, scorer, pool, options, id })
     }
 
     /// The catalog of the model.
@@ -92,6 +111,22 @@ impl Generator {
     #[must_use]
     pub fn manifest(&self) -> &ModelManifest {
         &self.served.manifest
+    }
+
+    /// The same model with its items scored in another way.
+    ///
+    /// # Errors
+    /// When the scoring needs an index and none is given, or it is of other items.
+    pub fn scored_by(mut self, scoring: Scoring, index: Option<Index>) -> crate::Result<Self> {
+        self.scorer = Scorer::new(scoring, &self.served.vectors, index)?;
+        self.options.scoring = scoring;
+        Ok(self)
+    }
+
+    /// Memory that the way to score takes beside the model.
+    #[must_use]
+    pub fn scoring_bytes(&self) -> usize {
+        self.scorer.bytes()
     }
 
     /// Maps the ids of another catalog onto the model's, for requests by id.
@@ -236,7 +271,8 @@ impl Generator {
 
     pub(crate) fn engine(&self) -> Engine<'_> {
         let Served { network, vectors, .. } = &self.served;
-        Engine { network, vectors, adjusting: &self.adjusting, parallel: self.pool.is_some() }
+        let (adjusting, scorer) = (&self.adjusting, &self.scorer);
+        Engine { network, vectors, adjusting, scorer, parallel: self.pool.is_some() }
     }
 
     fn in_chunks(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {
@@ -316,7 +352,7 @@ impl Generator {
             items: lists.best.iter().map(scored).collect(),
             score: sum(&lists.best),
             alternatives: lists.others.iter().map(alternative).collect(),
-            exactness: Exactness::Exact,
+            exactness: Exactness::within(lists.best.iter().map(|place| place.slack).sum()),
             requested: plan.requested,
             skipped: plan.skipped,
             unknown_allowed: plan.unknown_allowed,

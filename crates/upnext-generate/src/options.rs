@@ -1,4 +1,6 @@
-//! How a generator uses the machine. No option moves a bit of any slate.
+//! How a generator uses the machine. But for the scoring, no option moves a bit of any slate.
+
+use crate::Scoring;
 
 /// Who does the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Threads {
 pub struct Options {
     /// Who does the work.
     pub threads: Threads,
+    /// How the items of the catalogue are scored.
+    pub scoring: Scoring,
     /// About how many bytes of keys, values and candidates searches may hold at once. Requests beyond it wait for the
     /// next round; a request that alone needs more is answered alone.
     pub bytes: usize,
@@ -24,6 +28,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: Threads::Caller, bytes: 256 << 20, chunk: 256 }
+        Self { threads: Threads::Caller, scoring: Scoring::Exact, bytes: 256 << 20, chunk: 256 }
     }
 }

@@ -49,7 +49,8 @@ pub(crate) struct Partition {
 
 impl Partition {
     fn of(ranked: &Ranked) -> Self {
-        Self { log_sum_exp: ranked.log_sum_exp, slack: ranked.slack }
+        let slack = if ranked.is_certain { ranked.slack } else { f64::INFINITY };
+        Self { log_sum_exp: ranked.log_sum_exp, slack }
     }
 }
 

@@ -17,12 +17,30 @@ pub struct ScoredItem {
 }
 
 /// What a slate's log-probabilities guarantee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Exactness {
     /// Every eligible item was scored, in full precision.
     Exact,
+    /// In each place the best items by exact scores; the list's score is off by at most `by`.
+    Bounded {
+        /// In log-probability, summed over the places.
+        by: f64,
+    },
+    /// Some items were not looked at: better ones may be missing, and scores are estimates.
+    Approximate,
+}
+
+impl Exactness {
+    /// Of a list whose places' log-probabilities may be wrong by so much together.
+    pub(crate) fn within(by: f64) -> Self {
+        match by {
+            0.0 => Self::Exact,
+            by if by.is_finite() => Self::Bounded { by },
+            _ => Self::Approximate,
+        }
+    }
 }
 
 /// A list of next items, best first, without repeats and without ineligible items.

@@ -7,6 +7,7 @@
 mod card;
 mod describe;
 mod extend;
+mod index;
 mod read;
 mod seal;
 mod write;
@@ -28,6 +29,7 @@ use crate::vectors::Vectors;
 
 pub use describe::{Description, Group, describe};
 pub use extend::{Addition, extend};
+pub use index::{Index, MeasuredScoring, open_index, save_index};
 pub use read::{Earlier, open, open_model, open_trained};
 pub use write::save;
 
@@ -42,6 +44,8 @@ const VECTORS: &str = "vectors.safetensors";
 const CATALOG: &str = "catalog.safetensors";
 /// Written with the others and listed with them, then the user's to edit: nobody reads or checks it.
 const README: &str = "README.md";
+/// A folder that need not be there.
+const INDEX: &str = "index";
 /// The most bytes that a JSON or text file may have: parsed, a hostile one would take thirty times as much memory.
 const TEXT_LIMIT: u64 = 1 << 20;
 /// Every file beside the manifest, in byte order.

@@ -15,6 +15,8 @@ mod methods;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod scoring;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod sessions;

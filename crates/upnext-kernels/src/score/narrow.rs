@@ -14,8 +14,8 @@ use crate::tile::PANEL;
 use rayon::prelude::*;
 use std::ops::Range;
 
-pub(super) use search::{Bounded, ask};
 pub use search::rank_narrow;
+pub(super) use search::{Bounded, ask};
 
 /// Slots whose largest reach is kept: those of a tile of scores.
 pub(super) const TILE: usize = 1024;

@@ -8,8 +8,8 @@ use upnext_data::sealed::{FileHash, Tensor, Values, write_bytes, write_folder, w
 use upnext_data::{Catalog, ItemFeatures};
 
 use super::{
-    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, MANIFEST, MODEL, README, TEXT_LIMIT,
-    VECTORS, card, check_items, manifest, not_finite, tensors,
+    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, INDEX, MANIFEST, MODEL, README,
+    TEXT_LIMIT, VECTORS, card, check_items, manifest, not_finite, tensors,
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -50,7 +50,8 @@ pub(super) struct Contents<'a> {
 pub(super) fn write(dir: &Path, contents: &Contents<'_>, overwrite: bool) -> Result<()> {
     let Contents { model, catalog, counts, finished, card, generation } = contents;
     let values = values(&dir.join(MODEL), model)?;
-    let ours = |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST].contains(&name);
+    let ours =
+        |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST, INDEX].contains(&name);
     write_folder(dir, overwrite, ours, |temp| {
         let mut files = BTreeMap::new();
         files.insert(MODEL.to_owned(), write_tensors(&temp.join(MODEL), &model_tensors(model, &values))?);

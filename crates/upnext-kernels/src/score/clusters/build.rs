@@ -22,7 +22,12 @@ impl Plan {
     /// What is usual for so many items.
     pub fn usual(items: usize) -> Plan {
         let clusters = (2.0 * (items as f64).sqrt()) as usize;
-        Plan { clusters: clusters.clamp(1, items.max(1)), homes: 2.min(clusters.max(1)), rounds: 10, sample: 100 }
+        Plan {
+            clusters: clusters.clamp(1, items.max(1)),
+            homes: 2.min(clusters.max(1)),
+            rounds: 10,
+            sample: 100,
+        }
     }
 }
 
@@ -87,6 +92,11 @@ impl Homes {
     /// i.
     pub fn items(&self) -> usize {
         self.of_items.len() / self.each
+    }
+
+    /// r.
+    pub fn rank(&self) -> usize {
+        self.rank
     }
 
     /// c.

@@ -40,7 +40,11 @@ pub fn rank_clusters(
     parallel: bool,
 ) -> Vec<Ranked> {
     check(queries, table);
-    assert!(clusters.items == table.items() && clusters.rank == table.rank(), "clusters of {} items", clusters.items);
+    assert!(
+        clusters.items == table.items() && clusters.rank == table.rank(),
+        "clusters of {} items",
+        clusters.items
+    );
     let one = |query: &Query<'_>| {
         let asked = if query.offsets.is_empty() { ask(query, &clusters.narrow, table.items()) } else { None };
         asked.and_then(|asked| Search::new(query, &asked, table, clusters).run(probe))
@@ -72,7 +76,12 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(query: &'a Query<'a>, asked: &'a Asked<'a>, table: &'a Table<'a>, clusters: &'a Clusters) -> Search<'a> {
+    fn new(
+        query: &'a Query<'a>,
+        asked: &'a Asked<'a>,
+        table: &'a Table<'a>,
+        clusters: &'a Clusters,
+    ) -> Search<'a> {
         let count = clusters.clusters.len();
         let mut centres = vec![0f32; count];
         let of_centres = Table::Rows { data: &clusters.homes.centres, rank: clusters.rank };
@@ -117,7 +126,8 @@ impl<'a> Search<'a> {
     /// The most that an item that lives in a cluster may score.
     fn most(&self, cluster: usize) -> f64 {
         // The centre's own score is rounded, and so are the items'.
-        let rounding = (self.clusters.rank + 8) as f64 * 2e-7 * (self.clusters.longest + self.radius(cluster));
+        let rounding =
+            (self.clusters.rank + 8) as f64 * 2e-7 * (self.clusters.longest + self.radius(cluster));
         f64::from(self.centres[cluster]) + self.asked.length * (self.radius(cluster) + rounding)
     }
 
@@ -131,7 +141,8 @@ impl<'a> Search<'a> {
             (0..self.visited.len()).map(|cluster| (self.most(cluster), cluster)).collect();
         order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         for (most, cluster) in order {
-            if most < f64::from(self.least.settled()) {
+            // Where no item is asked for, the log-sum-exp is: then all clusters count.
+            if self.query.k > 0 && most < f64::from(self.least.settled()) {
                 break;
             }
             self.visited[cluster] = true;
@@ -225,7 +236,8 @@ impl<'a> Search<'a> {
             if !self.visited[at] && !cluster.own.is_empty() {
                 let most = self.most(at) as f32 + cluster.log_count;
                 low.push(self.centres[at] + cluster.log_count);
-                middle.push(((half * cluster.spread) as f32 + self.centres[at] + cluster.log_count).min(most));
+                middle
+                    .push(((half * cluster.spread) as f32 + self.centres[at] + cluster.log_count).min(most));
                 high.push(most);
             }
         }

@@ -93,7 +93,9 @@ fn what_clusters_cannot_help_is_ranked_as_ever() {
     let (clusters, of) = (clustered(&table), noise(6, 3000));
     let offsets = [Offset { weight: 2.0, of: &of }];
     let all = Eligible::AllBut(&[]);
-    for (eligible, offsets, k) in [(all, &offsets[..], 5), (Eligible::Only(&[7, 9]), &[], 5), (all, &[], 2999)] {
+    for (eligible, offsets, k) in
+        [(all, &offsets[..], 5), (Eligible::Only(&[7, 9]), &[], 5), (all, &[], 2999)]
+    {
         let query = Query { vector: &vector, offsets, eligible, k };
         let found = rank_clusters(&[query], &table, &clusters, Probe::Best(1), false).remove(0);
         assert_eq!(found, rank(&[query], &table, false).remove(0));

@@ -51,7 +51,8 @@ pub(super) fn encode(v: &[f32], at: usize, panel: &mut [Step]) -> (f32, impl Fn(
     let largest = v.iter().fold(0f32, |most, x| most.max(x.abs()));
     let scale = (f64::from(largest) / MOST) as f32;
     let is_kept = scale > 0.0 && v.iter().all(|x| x.is_finite());
-    let code = |x: f32| if is_kept { (f64::from(x) / f64::from(scale)).round().clamp(-MOST, MOST) } else { 0.0 };
+    let code =
+        |x: f32| if is_kept { (f64::from(x) / f64::from(scale)).round().clamp(-MOST, MOST) } else { 0.0 };
     let codes: Vec<f64> = v.iter().map(|&x| code(x)).collect();
     for (k, code) in codes.iter().enumerate() {
         panel[k / 2][2 * at + k % 2] = *code as i8;
@@ -159,9 +160,10 @@ fn write<const Q: usize>(
 mod x86 {
     use super::{PANEL, Rounded, Step, write};
     use std::arch::x86_64::{
-        _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256,
-        _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256, _mm512_add_epi32,
-        _mm512_cvtepi8_epi16, _mm512_madd_epi16, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+        _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
+        _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
+        _mm512_add_epi32, _mm512_cvtepi8_epi16, _mm512_madd_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
+        _mm512_storeu_si512,
     };
 
     /// Panels that are fetched before their turn.

@@ -25,7 +25,8 @@ pub fn rank_narrow(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, pa
         table.items(),
         table.rank()
     );
-    let asked: Vec<Option<Asked<'_>>> = queries.iter().map(|query| ask(query, narrow, table.items())).collect();
+    let asked: Vec<Option<Asked<'_>>> =
+        queries.iter().map(|query| ask(query, narrow, table.items())).collect();
     let helped: Vec<(&Query<'_>, &Asked<'_>)> =
         queries.iter().zip(&asked).filter_map(|(query, asked)| Some((query, asked.as_ref()?))).collect();
     let mut lists = shortlists(&helped, narrow, parallel).into_iter();
@@ -33,7 +34,8 @@ pub fn rank_narrow(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, pa
     let level = Chosen::now();
     for (query, asked) in queries.iter().zip(&asked) {
         let answer = asked.as_ref().and_then(|_| lists.next()).and_then(|list| {
-            let (scores, ids): (Vec<f32>, Vec<u32>) = best_of(level, query, &list.ids, table).into_iter().unzip();
+            let (scores, ids): (Vec<f32>, Vec<u32>) =
+                best_of(level, query, &list.ids, table).into_iter().unzip();
             // Items without a finite score fill a list that is short of others; they are not searched here.
             let is_whole = ids.len() >= query.k && scores.iter().all(|score| score.is_finite());
             let (log_sum_exp, slack) = (list.sum.value(), list.sum.slack());
@@ -42,8 +44,12 @@ pub fn rank_narrow(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, pa
         });
         answers.push(answer);
     }
-    let left: Vec<Query<'_>> =
-        queries.iter().zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(query, _)| *query).collect();
+    let left: Vec<Query<'_>> = queries
+        .iter()
+        .zip(&answers)
+        .filter(|(_, answer)| answer.is_none())
+        .map(|(query, _)| *query)
+        .collect();
     let mut exact = rank(&left, table, parallel).into_iter();
     answers.into_iter().filter_map(|answer| answer.or_else(|| exact.next())).collect()
 }
@@ -190,7 +196,8 @@ fn offset(level: Chosen, query: &Query<'_>, from: usize, scores: &mut [f32]) -> 
     let mut rounding = 1e-30;
     for offset in query.offsets {
         add(level, &offset.of[from..from + scores.len()], offset.weight, scores);
-        let largest = scores.iter().filter(|score| score.is_finite()).fold(0f32, |most, score| most.max(score.abs()));
+        let largest =
+            scores.iter().filter(|score| score.is_finite()).fold(0f32, |most, score| most.max(score.abs()));
         rounding += f64::from(largest) * 2.5e-7;
     }
     tidy(level, scores);
@@ -221,7 +228,8 @@ fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthe
     for (i, part) in scores.chunks(64).enumerate() {
         let bar = f64::from(state.least.bar());
         // The next f32 below what could matter, so that rounding loses nothing.
-        if bar > f64::NEG_INFINITY && !any_above(level, part, ((bar - slack) as f32).next_down().next_down()) {
+        if bar > f64::NEG_INFINITY && !any_above(level, part, ((bar - slack) as f32).next_down().next_down())
+        {
             continue;
         }
         for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score > f32::NEG_INFINITY) {

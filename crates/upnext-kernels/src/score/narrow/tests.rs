@@ -103,7 +103,8 @@ fn vectors_and_queries_that_are_no_numbers_are_answered_as_by_exact_scores() {
         data[bad * rank + bad % rank] = [f32::NAN, f32::INFINITY, f32::MAX, 1e-42][bad % 4];
     }
     let table = Table::Rows { data: &data, rank };
-    let vectors = [noise(5, rank), vec![0.0; rank], vec![f32::NAN; rank], vec![f32::MAX; rank], vec![1e-40; rank]];
+    let vectors =
+        [noise(5, rank), vec![0.0; rank], vec![f32::NAN; rank], vec![f32::MAX; rank], vec![1e-40; rank]];
     for precision in BOTH {
         let narrow = Narrow::of(&table, precision);
         for vector in &vectors {

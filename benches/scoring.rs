@@ -1,0 +1,230 @@
+//! What fits into 20 ms? Lists of 10 from large catalogues by every way to score, on one core.
+//!
+//!     cargo bench --bench scoring -- make FOLDER world|isotropic ITEMS RANK    data, and for isotropic ones a model
+//!     cargo bench --bench scoring -- lists MODEL DATA [TURNS]   latency, users a second, memory, by method and batch
+//!     cargo bench --bench scoring -- callers MODEL DATA         p50 and p99 by 1, 4 and 16 callers at once
+//!     cargo bench --bench scoring -- same MODEL DATA            are int8's and bf16's 10,000 lists those of f32?
+//!
+//! `world` is the generated streaming world with so many titles, to train on (`configs/scoring/world.toml`); `isotropic`
+//! are random vectors, which have nothing in common that clusters could use. `upnext index` comes before what looks into
+//! clusters. Every way to score runs in a process of its own, and they take turns.
+
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+#[expect(dead_code, reason = "a table of its own; losses and seconds are for those that train")]
+mod interleave;
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use interleave::{Measured, interleave, ourselves, serve, worker};
+use serde_json::Value;
+use upnext_data::chance::{self, Key, Purpose};
+use upnext_data::synthetic::{World, WorldConfig};
+use upnext_data::{Catalog, ItemId, Prepared, Strings};
+use upnext_generate::{Generator, Method, Options, Request, Scoring};
+use upnext_model::folder::{Card, save};
+use upnext_model::{Model, ModelConfig};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const LENGTH: usize = 10;
+const SCORINGS: [Scoring; 5] = [
+    Scoring::Exact,
+    Scoring::Bf16,
+    Scoring::Int8,
+    Scoring::BoundedClusters,
+    Scoring::Clusters { probes: None },
+];
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome {
+    if let Some(arguments) = worker() {
+        return work(&arguments);
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["make", folder, kind, items, rank] => make(Path::new(folder), kind, items.parse()?, rank.parse()?),
+        ["lists", model, data] => lists(model, data, 5),
+        ["lists", model, data, turns] => lists(model, data, turns.parse()?),
+        ["callers", model, data] => callers(model, data),
+        ["same", model, data] => same(model, data),
+        _ => {
+            println!("the head of benches/scoring.rs says what can be asked");
+            Ok(())
+        }
+    }
+}
+
+/// d=256, l=2, h=4 over so many items.
+fn config(rank: usize) -> ModelConfig {
+    let (layers, width, heads, hidden) = (2, 256, 4, 684);
+    ModelConfig { layers, width, heads, hidden, rank, project: true, window: 200, ..ModelConfig::default() }
+}
+
+fn make(folder: &Path, kind: &str, items: usize, rank: usize) -> Outcome {
+    let data = folder.join("data");
+    if kind == "world" {
+        let config = WorldConfig { users: 100_000, items, ..WorldConfig::demo() };
+        let world = World::new(config, 1)?;
+        let histories = world.histories()?;
+        Prepared::write_with(&data, true, |shards| {
+            for (user, history) in histories.iter() {
+                shards.push(histories.user_key(user), history.items, history.times, &[])?;
+            }
+            Ok::<_, Box<dyn Error>>((world.catalog()?, Value::Null))
+        })?;
+        return Ok(());
+    }
+    let keys: Strings = (0..items).map(|item| format!("i{item:08}")).collect();
+    let catalog = Catalog::new(keys, Vec::new())?;
+    let mut rng = Key { seed: 1, purpose: Purpose::World, step: 0, part: 0 }.rng();
+    Prepared::write_with(&data, true, |shards| {
+        for user in 0..2_000 {
+            let events: Vec<ItemId> =
+                (0..200).map(|_| ItemId(chance::below(&mut rng, items as u64) as u32)).collect();
+            let times: Vec<i64> = (0..200).collect();
+            shards.push(&format!("u{user:08}"), &events, &times, &[])?;
+        }
+        Ok::<_, Box<dyn Error>>((catalog.clone(), Value::Null))
+    })?;
+    let mut model = Model::new(config(rank), items, 1)?;
+    // So that logits spread by about 3.
+    model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= 40.0);
+    let card = Card { protocol: "loo".into(), ..Card::default() };
+    Ok(save(&folder.join("model"), &model, &catalog, &vec![1; items], None, &card, true)?)
+}
+
+/// Requests for users spread over the data.
+fn requests(generator: &Generator, data: &str, method: Method, count: usize) -> Outcome<Vec<Request>> {
+    let data = Prepared::open(Path::new(data))?;
+    let map = generator.item_map(&data.catalog);
+    let users: Vec<_> = data.histories.iter().map(|(user, _)| user).collect();
+    let users = (0..count).map(|at| users[at * users.len() / count % users.len()]);
+    let request = |user| {
+        // The same user's histories differ by where they end.
+        let items = data.histories.of(user).items;
+        map.request(items).length(LENGTH).method(method).build()
+    };
+    Ok(users.map(request).collect::<Result<_, _>>()?)
+}
+
+fn named(name: &str) -> Outcome<Scoring> {
+    let found = SCORINGS.into_iter().find(|scoring| scoring.to_string() == name);
+    Ok(found.ok_or_else(|| format!("no scoring {name}"))?)
+}
+
+fn method(name: &str) -> Method {
+    if name == "beam" { Method::Beam { width: 8 } } else { Method::TopK }
+}
+
+/// `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists.
+fn work(arguments: &[String]) -> Outcome {
+    let [model, data, scoring, name, batch] = arguments else { return Err("five arguments".into()) };
+    let (scoring, batch): (_, usize) = (named(scoring)?, batch.parse()?);
+    let generator = Generator::open(model, Options { scoring, ..Options::default() })?;
+    let requests = requests(&generator, data, method(name), 256)?;
+    let rounds = if name == "beam" { 1 } else { 8 };
+    let mut next = 0;
+    serve(|| {
+        let started = Instant::now();
+        for _ in 0..rounds {
+            let from = next % (requests.len() / batch) * batch;
+            for slate in generator.generate(&requests[from..from + batch]) {
+                assert_eq!(slate?.items.len(), LENGTH, "a short list");
+            }
+            next += 1;
+        }
+        Ok((started.elapsed().as_secs_f64(), rounds * batch, f64::NAN))
+    })
+}
+
+fn lists(model: &str, data: &str, turns: usize) -> Outcome {
+    println!("\n| method | batch | scoring | ms a list | lists/s (least to most) | of f32 | peak MiB |");
+    println!("|---|---|---|---|---|---|---|");
+    for (name, batch) in [("top-k", 1), ("top-k", 32), ("beam", 1), ("beam", 32)] {
+        let batch = batch.to_string();
+        let command = |scoring: Scoring| {
+            let scoring = scoring.to_string();
+            Ok((scoring.clone(), ourselves(&[model, data, &scoring, name, &batch])?))
+        };
+        let commands = SCORINGS.into_iter().map(command).collect::<Outcome<Vec<_>>>()?;
+        let measured = interleave(commands, turns)?;
+        for Measured { name: scoring, rate, range: (least, most), peak, .. } in &measured {
+            let (ms, times, peak) = (1e3 / rate, rate / measured[0].rate, peak >> 20);
+            println!(
+                "| {name} | {batch} | {scoring} | {ms:.2} | {rate:.0} ({least:.0} to {most:.0}) | {times:.2} | {peak} |"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The value below which a share of the values lies.
+fn quantile(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[((times.len() - 1) as f64 * share) as usize]
+}
+
+/// Each caller is a thread that asks for one list after the other.
+fn callers(model: &str, data: &str) -> Outcome {
+    println!("\n| method | scoring | callers | p50 ms | p99 ms | lists/s |");
+    println!("|---|---|---|---|---|---|");
+    for scoring in SCORINGS {
+        let generator = Generator::open(model, Options { scoring, ..Options::default() })?;
+        for (name, lists) in [("top-k", 640), ("beam", 64)] {
+            let requests = requests(&generator, data, method(name), lists)?;
+            for callers in [1, 4, 16] {
+                let (next, started) = (AtomicUsize::new(0), Instant::now());
+                let call = || {
+                    let mut times = Vec::new();
+                    while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let started = Instant::now();
+                        let slate = generator.generate(std::slice::from_ref(request));
+                        times.push(started.elapsed().as_secs_f64() * 1e3);
+                        assert!(slate.iter().all(Result::is_ok), "a request failed");
+                    }
+                    times
+                };
+                let mut times: Vec<f64> = std::thread::scope(|scope| {
+                    let threads: Vec<_> = (0..callers).map(|_| scope.spawn(call)).collect();
+                    threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+                });
+                let rate = times.len() as f64 / started.elapsed().as_secs_f64();
+                let (p50, p99) = (quantile(&mut times, 0.5), quantile(&mut times, 0.99));
+                println!("| {name} | {scoring} | {callers} | {p50:.2} | {p99:.2} | {rate:.0} |");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 10,000 lists of 10 by one pass: histories cut at five places.
+fn same(model: &str, data: &str) -> Outcome {
+    const LISTS: usize = 10_000;
+    let prepared = Prepared::open(Path::new(data))?;
+    let mut generator = Generator::open(model, Options::default())?;
+    let map = generator.item_map(&prepared.catalog);
+    let users: Vec<_> = prepared.histories.iter().map(|(user, _)| user).collect();
+    let request = |at: usize| {
+        let items = prepared.histories.of(users[at / 5 % users.len()]).items;
+        map.request(&items[..(items.len() - at % 5).max(1)]).length(LENGTH).build()
+    };
+    let requests: Vec<Request> = (0..LISTS).map(request).collect::<Result<_, _>>()?;
+    let listed = |generator: &Generator| -> Outcome<Vec<Vec<u32>>> {
+        let ids = |slate: upnext_generate::Slate| slate.items.iter().map(|place| place.item.0).collect();
+        Ok(generator.generate(&requests).into_iter().map(|slate| slate.map(ids)).collect::<Result<_, _>>()?)
+    };
+    let exact = listed(&generator)?;
+    for scoring in [Scoring::Bf16, Scoring::Int8] {
+        generator = generator.scored_by(scoring, None)?;
+        let same = listed(&generator)?.iter().zip(&exact).filter(|(found, exact)| found == exact).count();
+        println!("{scoring}: {same} of {LISTS} lists are those of f32, item by item");
+    }
+    Ok(())
+}
