@@ -27,7 +27,7 @@ const JOB: [&str; 10] =
     ["--part-users", "40", "--part-format", "csv", "--batch", "4", "--method", "beam", "--width", "64"];
 
 /// Every visible file of a folder but locks, by name.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let files = entries.filter(|path| {
@@ -37,7 +37,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The rows of all parts.
-fn all_rows(folder: &Path) -> Vec<Row> {
+pub(crate) fn all_rows(folder: &Path) -> Vec<Row> {
     let names = files(folder).into_keys().filter(|name| name.starts_with("part-"));
     names.flat_map(|name| rows(&folder.join(name))).collect()
 }
@@ -147,11 +147,6 @@ fn a_folder_belongs_to_one_job() {
     fs::write(place.path("out/mine.txt"), "mine").unwrap();
     let error = fail(2, arguments(&place, "out", &["--part-format", "csv", "--overwrite"]));
     assert!(error.contains("mine.txt"), "{error}");
-    let events = place.text("events.csv");
-    let (model, out) = (place.text("run/model"), place.text("other"));
-    let error = fail(2, ["generate", "--model", &model, "--histories", &events, "--out", &out]);
-    assert!(error.contains("upnext prepare"), "{error}");
-    assert!(!place.path("other").exists());
 }
 
 #[test]
@@ -189,7 +184,7 @@ fn users_who_ask_get_what_they_ask_for() {
     let users: Vec<&str> =
         data.histories.iter().take(4).map(|(user, _)| data.histories.user_key(user)).collect();
     let lines = [
-        json!({ "user_id": users[0], "length": 3 }),
+        json!({ "user_id": users[0], "length": 3, "at": 1_700_000_000 }),
         json!({ "user_id": users[1], "pins": { "2": first }, "deny": [second] }),
         json!({ "user_id": users[3], "allow": [first, second], "keep_seen": true }),
         json!({ "user_id": "somebody new", "where": format!("title = '{}'", data.catalog.title(ItemId(4)).unwrap()) }),
@@ -226,4 +221,166 @@ fn users_who_ask_get_what_they_ask_for() {
         let error = fail(2, arguments(&place, "lists.csv", &["--requests", &asked]));
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// The objects of a file of JSON lines.
+fn objects(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn titles_and_reasons_go_with_the_items() {
+    let place = Place::trained();
+    let beside = ["--with", "title,genres", "--explain", "2"];
+    succeed(arguments(&place, "plain.jsonl", &[]));
+    succeed(arguments(&place, "lists.jsonl", &beside));
+    let data = Prepared::open(&place.path("data")).unwrap();
+    let histories: BTreeMap<&str, BTreeSet<&str>> = data
+        .histories
+        .iter()
+        .map(|(user, history)| {
+            let keys = history.items.iter().map(|&item| data.catalog.key(item)).collect();
+            (data.histories.user_key(user), keys)
+        })
+        .collect();
+    let (plain, lists) = (objects(&place.path("plain.jsonl")), objects(&place.path("lists.jsonl")));
+    assert_eq!(plain.len(), lists.len());
+    let mut reasons = 0;
+    for (plain, row) in plain.iter().zip(&lists) {
+        for field in ["user_id", "rank", "item_id", "score"] {
+            assert_eq!(plain[field], row[field]);
+        }
+        let item = data.catalog.find(row["item_id"].as_str().unwrap()).unwrap();
+        for column in ["title", "genres"] {
+            assert_eq!(row[column], data.catalog.column(column).unwrap().values.get(item.index()));
+        }
+        let because = row["because"].as_array().unwrap();
+        assert!(because.len() <= 2);
+        let history = &histories[row["user_id"].as_str().unwrap()];
+        assert!(because.iter().all(|key| history.contains(key.as_str().unwrap())), "{row}");
+        reasons += because.len();
+    }
+    assert!(reasons > lists.len(), "most items have reasons: {reasons}");
+    // The same in every format, and in parts.
+    succeed(arguments(&place, "lists.csv", &beside));
+    let header = "user_id,rank,item_id,score,title,genres,because\n";
+    assert!(fs::read_to_string(place.path("lists.csv")).unwrap().starts_with(header));
+    succeed(arguments(&place, "nested.jsonl", &[&beside[..], &["--nested"]].concat()));
+    let nested = objects(&place.path("nested.jsonl"));
+    let flat = |field: &str| -> Vec<Value> {
+        nested.iter().flat_map(|row| row[field].as_array().unwrap().clone()).collect()
+    };
+    for (field, own) in [("title", "title"), ("because", "because"), ("items", "item_id")] {
+        assert_eq!(flat(field), lists.iter().map(|row| row[own].clone()).collect::<Vec<_>>());
+    }
+    let parts = ["--part-format", "jsonl", "--part-users", "50"];
+    succeed(arguments(&place, "parts", &[&beside[..], &parts].concat()));
+    let names = files(&place.path("parts")).into_keys().filter(|name| name.starts_with("part-"));
+    let all: Vec<Value> = names.flat_map(|name| objects(&place.path("parts").join(name))).collect();
+    assert_eq!(all, lists);
+    for (more, field) in [(&["--with", "title"][..], "explain"), (&beside[2..], "with"), (&[], "explain")] {
+        let error = fail(2, arguments(&place, "parts", &[more, &parts].concat()));
+        assert!(error.contains("another job") && error.contains(field), "{error}");
+    }
+    // Reasons cost what they cost in a dry run, too.
+    let rate = |more: &[&str]| {
+        let text = succeed(arguments(&place, "dry", &[more, &["--dry-run", "--json"]].concat()));
+        serde_json::from_str::<Value>(&text).unwrap()["users_per_second"].as_f64().unwrap()
+    };
+    assert!(rate(&["--explain", "2"]) < rate(&[]) / 2.0);
+    // Of whom nothing is known, nothing speaks; nor for what was pinned.
+    let pin = format!("1:{}", data.catalog.key(ItemId(1)));
+    fs::write(place.path("asked.jsonl"), "{\"user_id\": \"somebody new\"}").unwrap();
+    let asked = place.text("asked.jsonl");
+    succeed(arguments(&place, "new.jsonl", &["--requests", &asked, "--explain", "1"]));
+    assert!(objects(&place.path("new.jsonl")).iter().all(|row| row["because"] == json!([])));
+    succeed(arguments(&place, "pins.jsonl", &["--pin", &pin, "--explain", "1"]));
+    let first = objects(&place.path("pins.jsonl")).remove(0);
+    assert_eq!(
+        (first["item_id"].as_str(), &first["because"]),
+        (Some(data.catalog.key(ItemId(1))), &json!([]))
+    );
+    for (column, expected) in [("titel", "\"title\" is near"), ("budget", "genres"), ("title,title", "twice")]
+    {
+        let error = fail(2, arguments(&place, "lists.csv", &["--with", column]));
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A job on event files.
+fn of_events(place: &Place, events: &str, out: &str, more: &[&str]) -> Vec<String> {
+    let (model, events, out) = (place.text("run/model"), place.text(events), place.text(out));
+    let fixed = ["generate", "--model", &model, "--histories", &events, "--out", &out];
+    fixed.iter().chain(more).map(|&argument| argument.to_owned()).collect()
+}
+
+/// Names in the folder of a place that nobody has asked for.
+fn hidden(place: &Place) -> Vec<String> {
+    let names = fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with('.')).collect()
+}
+
+#[test]
+fn event_files_become_parts_as_prepared_folders_do() {
+    let place = Place::trained();
+    succeed(arguments(&place, "prepared", &JOB));
+    // Cut into files, users all over them, and packed into one folder.
+    let text = fs::read_to_string(place.path("events.csv")).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    fs::create_dir(place.path("logs")).unwrap();
+    for (number, rows) in rows.chunks(rows.len().div_ceil(3)).enumerate() {
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(place.path(&format!("logs/{number}.csv")), text).unwrap();
+    }
+    let started = Instant::now();
+    for (events, out) in [("events.csv", "of-file"), ("logs", "of-folder"), ("logs/*.csv", "of-pattern")] {
+        succeed(of_events(&place, events, out, &JOB));
+        assert_eq!(all_rows(&place.path(out)), all_rows(&place.path("prepared")), "{out}");
+    }
+    let whole = started.elapsed() / 3;
+    assert_eq!(files(&place.path("of-file")), files(&place.path("of-folder")));
+    for share in ["1/2", "2/2"] {
+        succeed(of_events(
+            &place,
+            "logs",
+            "shared",
+            &[&JOB[..], &["--shard", share, "--memory-limit", "128MiB"]].concat(),
+        ));
+    }
+    let mut shared = all_rows(&place.path("shared"));
+    shared.sort_by(|a, b| (&a.user, a.rank).cmp(&(&b.user, b.rank)));
+    assert_eq!(shared, all_rows(&place.path("prepared")));
+    assert_eq!(hidden(&place), [""; 0]);
+    // Killed anywhere, it leaves what the next one clears.
+    for kill in 0..kills() {
+        let share = (kill as f64 + 1.0) * 0.618_034 % 1.0;
+        let mut command = upnext(of_events(&place, "logs", "killed", &JOB));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(whole.mul_f64(share * 0.9));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    succeed(of_events(&place, "logs", "killed", &JOB));
+    assert_eq!(files(&place.path("killed")), files(&place.path("of-folder")));
+    assert_eq!(hidden(&place), [""; 0]);
+    // Other events are another job, by what they are and not by what they are called.
+    fs::write(place.path("logs/3.csv"), format!("{header}\n{}", rows[0])).unwrap();
+    let error = fail(2, of_events(&place, "logs", "of-folder", &JOB));
+    assert!(error.contains("another job") && error.contains("data"), "{error}");
+    fs::remove_file(place.path("logs/3.csv")).unwrap();
+    succeed(of_events(&place, "events.csv", "of-folder", &JOB));
+    // One file and a dry run leave nothing behind either, whatever comes of them.
+    succeed(of_events(&place, "logs", "lists.csv", &JOB[4..]));
+    assert_eq!(crate::support::rows(&place.path("lists.csv")), all_rows(&place.path("prepared")));
+    let dry = succeed(of_events(&place, "logs", "dry", &["--dry-run", "--json"]));
+    assert!(serde_json::from_str::<Value>(&dry).unwrap()["estimated_seconds"].as_f64().unwrap() > 0.0);
+    fs::write(place.path("bad.csv"), format!("{header}\nuser,item,yesterday\n")).unwrap();
+    let error = fail(2, of_events(&place, "bad.csv", "bad", &[]));
+    assert!(error.contains("bad.csv:2"), "{error}");
+    assert!(!place.path("bad").exists() && !place.path("dry").exists());
+    assert_eq!(hidden(&place), [""; 0]);
+    let limit = fail(2, arguments(&place, "limit", &["--memory-limit", "1GiB"]));
+    assert!(limit.contains("--memory-limit"), "{limit}");
 }

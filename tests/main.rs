@@ -11,6 +11,7 @@ mod devices;
 mod encode;
 mod front_door;
 mod inspect;
+mod nights;
 mod pipeline;
 mod rooms;
 mod support;

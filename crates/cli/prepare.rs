@@ -58,6 +58,13 @@ pub(crate) fn reading(events: Vec<PathBuf>, args: &InputArgs) -> PrepareOptions 
 /// Prepares with a progress bar where somebody watches, and says what came of it.
 pub(crate) fn prepare(options: &PrepareOptions, out: &Path) -> Result<Summary> {
     let started = Instant::now();
+    let summary = watched(options, out).with_context(|| format!("preparing {}", out.display()))?;
+    report(&summary, out, started.elapsed().as_secs_f64());
+    Ok(summary)
+}
+
+/// Prepares with a progress bar where somebody watches.
+pub(crate) fn watched(options: &PrepareOptions, out: &Path) -> Result<Summary> {
     let bar = if say::is_watched() { ProgressBar::no_length() } else { ProgressBar::hidden() };
     let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent} % {eta} left")?;
     bar.set_style(style);
@@ -68,9 +75,7 @@ pub(crate) fn prepare(options: &PrepareOptions, out: &Path) -> Result<Summary> {
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
-    let summary = summary.with_context(|| format!("preparing {}", out.display()))?;
-    report(&summary, out, started.elapsed().as_secs_f64());
-    Ok(summary)
+    Ok(summary?)
 }
 
 /// What a preparation uses where it is not told: the other half is for everybody else.
@@ -118,12 +123,7 @@ fn report(summary: &Summary, out: &Path, seconds: f64) {
     if summary.spilled > 0 {
         say::news(&format!("{} did not fit into memory and went to disk", HumanBytes(summary.spilled)));
     }
-    if summary.bad_rows > 0 {
-        say::news(&format!("skipped {} bad rows, the first of them:", say::count(summary.bad_rows)));
-        for reason in &summary.bad_row_reasons {
-            say::news(&format!("  {reason}"));
-        }
-    }
+    report_bad_rows(summary);
     if summary.items_without_events > 0 {
         say::news(&format!(
             "{} rows of the item file have no event",
@@ -132,6 +132,16 @@ fn report(summary: &Summary, out: &Path, seconds: f64) {
     }
     if summary.items_without_row > 0 {
         say::news(&format!("{} items have no row in the item file", say::count(summary.items_without_row)));
+    }
+}
+
+/// Says which rows were skipped, if any.
+pub(crate) fn report_bad_rows(summary: &Summary) {
+    if summary.bad_rows > 0 {
+        say::news(&format!("skipped {} bad rows, the first of them:", say::count(summary.bad_rows)));
+        for reason in &summary.bad_row_reasons {
+            say::news(&format!("  {reason}"));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use upnext_generate::{Adjustment, Method, Scoring};
+use upnext_tables::Size;
 
 use super::InputArgs;
 use crate::failure::BadInput;
@@ -16,9 +17,14 @@ pub(crate) struct GenerateArgs {
     /// Prepared folder whose histories are continued.
     #[arg(long, value_name = "DIR", conflicts_with = "histories", required_unless_present = "histories")]
     pub(crate) data: Option<PathBuf>,
-    /// Event file whose histories are continued (user_id,item_id,timestamp; formats as in prepare).
-    #[arg(long, value_name = "FILE")]
+    /// Event file, folder of them or pattern whose histories are continued (user_id,item_id,timestamp; formats as in
+    /// prepare). They are prepared beside --out for as long as the job runs.
+    #[arg(long, value_name = "EVENTS")]
     pub(crate) histories: Option<PathBuf>,
+    /// Memory to prepare --histories in, such as 512MB or 2GiB; what does not fit goes to disk beside --out [default: half of
+    /// what is free].
+    #[arg(long, value_name = "SIZE", conflicts_with = "data")]
+    pub(crate) memory_limit: Option<Size>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
     /// Lists to write: user_id, rank, item_id, score. A .parquet, .csv or .jsonl file, which is replaced if it exists; or a
@@ -37,16 +43,28 @@ pub(crate) struct GenerateArgs {
     /// Replace the parts of another job, where --out is a folder.
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Make lists only for users whose history has changed since an earlier job: RUN is its folder of parts, of the same
+    /// model and options. Users without a list in it, and those who now ask for something else, are such users, too.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) only_changed_since: Option<PathBuf>,
     /// Make some of the lists, write none, and say how much time and memory all of them would take.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Make lists for the users of this file only, each to its own conditions: a JSON object a line, user_id and any of
-    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen. Users without events get a list as well.
+    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen, at (Unix seconds, for models that use the time
+    /// of the request). Users without events get a list as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
     /// Write one row a user, with its lists items and scores (.parquet and .jsonl).
     #[arg(long)]
     pub(crate) nested: bool,
+    /// Write these columns of the model's items with each item, such as title or title,genres.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) with: Vec<String>,
+    /// Write with each item, as `because`, up to N items of the history that raised it most. It takes as much time as lists
+    /// for as many users as the window holds events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) explain: Option<u32>,
     /// Items in a list.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) length: u32,

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use upnext_generate::Generator;
 use upnext_tables::Parts;
 
+use super::earlier::Earlier;
+use super::job::Job;
 use super::source::Source;
 use super::tally::Tally;
-use super::{Job, code, layout, watched};
+use super::{code, watched};
 use crate::args::{GenerateArgs, PartFormat};
-use crate::failure::BadInput;
 use crate::{interrupt, say};
 
 /// Users of a part, unless told.
@@ -23,27 +23,18 @@ pub(super) fn run(
     args: &GenerateArgs,
     job: &Job<'_>,
     source: &Source,
-    generator: &Generator,
+    mut earlier: Earlier,
 ) -> Result<ExitCode> {
-    let Source::Shards(reader) = source else { return Err(refuse_events()) };
-    let (format, layout) = (args.part_format.unwrap_or(PartFormat::Parquet), layout(args));
-    let users_a_part = args.part_users.unwrap_or(USERS);
-    let about = about(args, job, generator, &reader.manifest.data_hash(), format, users_a_part);
+    let format = args.part_format.unwrap_or(PartFormat::Parquet);
+    let about = about(args, job, &earlier, &source.data_hash(), format);
     let shard = args.shard.map(|shard| shard.to_string());
-    let parts = Parts::open(&args.out, &about, shard.as_deref(), layout, args.overwrite)?;
-    interrupt::catch(
-        "stopping after this batch; finished parts stay, and the same command goes on from them",
-    )?;
+    let parts = Parts::open(&args.out, &about, shard.as_deref(), job.beside.form(args), args.overwrite)?;
     let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
     let bar = watched(job.users(source))?;
     job.each_piece(source, |piece, histories, users| {
-        for (chunk, users) in users.chunks(users_a_part as usize).enumerate() {
-            if interrupt::asked() {
-                bail!(
-                    "interrupted; {} parts are whole, and the same command goes on from them",
-                    kept + written
-                );
-            }
+        let has_events = piece < source.pieces();
+        for (chunk, users) in users.chunks(args.part_users.unwrap_or(USERS) as usize).enumerate() {
+            stop_if_asked(kept + written)?;
             let name = parts.name(piece, chunk, &format.to_string());
             if let Some(tally) = parts.written(&name)?.and_then(|tally| serde_json::from_value(tally).ok()) {
                 all.merge(tally);
@@ -51,17 +42,19 @@ pub(super) fn run(
                 bar.inc(users.len() as u64);
                 continue;
             }
-            let (mut sink, mut tally) = (parts.sink(&name)?, Tally::default());
-            for batch in users.chunks(args.batch as usize) {
-                if interrupt::asked() {
-                    let parts = kept + written;
-                    bail!("interrupted; {parts} parts are whole, and the same command goes on from them");
-                }
-                job.write(histories, batch, generator, &mut sink, &mut tally)?;
+            let sorted = earlier.sort(job, source, histories, users, has_events)?;
+            let (mut sink, mut tally, mut made) = (parts.sink(&name)?, Tally::default(), Vec::new());
+            tally.unchanged = sorted.unchanged();
+            bar.inc(sorted.unchanged());
+            for batch in sorted.changed.chunks(args.batch as usize) {
+                stop_if_asked(kept + written)?;
+                let lists = job.write(source, histories, batch, &mut sink, &mut tally)?;
+                made.extend(lists.iter().map(|told| told.user));
                 bar.inc(batch.len() as u64);
             }
             sink.finish()?;
-            parts.seal_part(&name, serde_json::to_value(&tally)?)?;
+            let record = sorted.record(histories, &made, has_events);
+            parts.seal_part(&name, serde_json::to_value(&tally)?, &record)?;
             all.merge(tally);
             written += 1;
         }
@@ -93,46 +86,26 @@ pub(super) fn run(
     Ok(code(&all))
 }
 
-/// Lists of an event file go into one file.
-pub(super) fn refuse_events() -> anyhow::Error {
-    let what = "lists of an event file go into one file; for a folder of parts, turn it into a prepared folder by upnext \
-                prepare and name that by --data";
-    BadInput(what.to_owned()).into()
+fn stop_if_asked(parts: u64) -> Result<()> {
+    if interrupt::asked() {
+        bail!("interrupted; {parts} parts are whole, and the same command goes on from them");
+    }
+    Ok(())
 }
 
-/// All that the lists of a job depend on. Its shards have it in common.
-fn about(
-    args: &GenerateArgs,
-    job: &Job<'_>,
-    generator: &Generator,
-    data: &str,
-    format: PartFormat,
-    users_a_part: u32,
-) -> Value {
-    let (methods, rules) = (args.methods, &args.rules);
-    json!({
-        "version": 1,
-        "model": generator.manifest().seal,
+/// All that the parts of a job depend on. Its shards have it in common.
+fn about(args: &GenerateArgs, job: &Job<'_>, earlier: &Earlier, data: &str, format: PartFormat) -> Value {
+    let mut about = job.choices();
+    let of_parts = json!({
         "data": data,
-        "length": args.length,
-        "method": format!("{:?}", methods.of(args.method)),
-        "scoring": args.scoring.scoring().map(|scoring| format!("{scoring:?}")).unwrap_or_default(),
-        "explore": methods.explore(),
-        "seed": methods.seed(),
-        "keep_seen": args.keep_seen,
-        "deny": job.deny.as_ref().map(|keys| &keys.digest),
-        "allow": job.allow.as_ref().map(|keys| &keys.digest),
-        "requests": job.requests.as_ref().map(|requests| &requests.digest),
-        "where": rules.only,
-        "pin": rules.pin,
-        "at_most": rules.at_most,
-        "at_least": rules.at_least,
-        "diversify": rules.diversify,
-        "cold_boost": args.adjust.cold_boost,
-        "popularity_penalty": args.adjust.popularity_penalty,
+        "only_changed_since": earlier.job(),
         "nested": args.nested,
         "part_format": format.to_string(),
-        "part_users": users_a_part,
+        "part_users": args.part_users.unwrap_or(USERS),
         "shards": args.shard.map_or(1, |shard| shard.of),
-    })
+    });
+    for (field, value) in of_parts.as_object().into_iter().flatten() {
+        about[field] = value.clone();
+    }
+    about
 }

@@ -25,6 +25,11 @@ struct Line {
     #[serde(default)]
     pins: BTreeMap<usize, String>,
     keep_seen: Option<bool>,
+    /// When the list will be shown, in Unix seconds.
+    at: Option<i64>,
+    /// Tells lines apart.
+    #[serde(skip)]
+    digest: u64,
 }
 
 /// What users ask for, by their keys.
@@ -51,7 +56,9 @@ impl Requests {
                 continue;
             }
             let refuse = |what: &str| BadInput(format!("{}:{number}: {what}", path.display()));
-            let line: Line = serde_json::from_str(line).map_err(|error| refuse(&error.to_string()))?;
+            let text = line.trim();
+            let mut line: Line = serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+            line.digest = name_key(text);
             if line.length == Some(0) {
                 return Err(refuse("\"length\" is at least 1").into());
             }
@@ -90,6 +97,11 @@ impl Requests {
         self.lines.contains_key(user)
     }
 
+    /// Names what a user asks for.
+    pub(super) fn digest_of(&self, user: &str) -> Option<u64> {
+        self.lines.get(user).map(|line| line.digest)
+    }
+
     /// A request with what its user asks for.
     pub(super) fn add(&self, user: &str, mut builder: RequestBuilder) -> RequestBuilder {
         let Some(line) = self.lines.get(user) else { return builder };
@@ -98,6 +110,9 @@ impl Requests {
         }
         if let Some(keep) = line.keep_seen {
             builder = builder.keep_seen(keep);
+        }
+        if let Some(at) = line.at {
+            builder = builder.at(at);
         }
         if let Some(set) = line.only.as_ref().and_then(|condition| self.sets.get(condition)) {
             builder = builder.only(set);

@@ -1,61 +1,74 @@
-//! Whose histories are continued: shard by shard out of a prepared folder, or all of an event file.
+//! Whose histories are continued: those of a prepared folder, or of event files, which are prepared for the job.
 
-use std::borrow::Cow;
-use std::ops::ControlFlow;
+use std::time::Instant;
 
 use anyhow::Result;
 use upnext_data::chance::name_key;
 use upnext_data::{Catalog, Histories, Reader, Strings};
+use upnext_generate::{Generator, ItemMap};
+use upnext_tables::{PrepareOptions, Scratch};
 
 use crate::args::{GenerateArgs, OneOf};
-use crate::open;
-use crate::prepare::reading;
+use crate::{open, prepare};
 
 /// Histories in pieces, of which one is in memory at a time.
-pub(super) enum Source {
-    /// A prepared folder's shards.
-    Shards(Box<Reader>),
-    /// An event file, read.
-    Read(Box<(Catalog, Histories)>),
+pub(super) struct Source {
+    reader: Reader,
+    /// From the histories' items to the model's.
+    pub(super) map: ItemMap,
+    /// Seconds that preparing event files took.
+    pub(super) preparing: f64,
+    /// Where the prepared event files are, as long as they are needed.
+    _scratch: Option<Scratch>,
 }
 
 impl Source {
-    pub(super) fn open(args: &GenerateArgs) -> Result<Self> {
+    pub(super) fn open(args: &GenerateArgs, generator: &Generator) -> Result<Self> {
         if let Some(dir) = &args.data {
-            return Ok(Self::Shards(Box::new(open::reader(dir)?)));
+            let reader = open::reader(dir)?;
+            let map = generator.item_map(&reader.catalog);
+            return Ok(Self { reader, map, preparing: 0.0, _scratch: None });
         }
-        let options = reading(args.histories.iter().cloned().collect(), &args.input);
-        let read = upnext_tables::read(&options, &mut |_| ControlFlow::Continue(()))?;
-        Ok(Self::Read(Box::new(read)))
+        let started = Instant::now();
+        if super::is_folder(&args.out)
+            && let Some(parent) = args.out.parent()
+        {
+            std::fs::create_dir_all(parent)?;
+        }
+        let scratch = Scratch::beside(&args.out)?;
+        let options = PrepareOptions {
+            memory_limit: args.memory_limit.map(|size| size.0),
+            spill: Some(scratch.path().to_owned()),
+            ..prepare::reading(args.histories.iter().cloned().collect(), &args.input)
+        };
+        let folder = scratch.path().join("histories");
+        let summary = prepare::watched(&options, &folder)?;
+        prepare::report_bad_rows(&summary);
+        let reader = open::reader(&folder)?;
+        let map = generator.item_map(&reader.catalog);
+        Ok(Self { reader, map, preparing: started.elapsed().as_secs_f64(), _scratch: Some(scratch) })
     }
 
     /// The catalogue that the histories' ids belong to.
     pub(super) fn catalog(&self) -> &Catalog {
-        match self {
-            Self::Shards(reader) => &reader.catalog,
-            Self::Read(read) => &read.0,
-        }
+        &self.reader.catalog
+    }
+
+    /// Names the histories, whether they were prepared before or for this job.
+    pub(super) fn data_hash(&self) -> String {
+        self.reader.manifest.data_hash()
     }
 
     pub(super) fn users(&self) -> usize {
-        match self {
-            Self::Shards(reader) => reader.manifest.users,
-            Self::Read(read) => read.1.users(),
-        }
+        self.reader.manifest.users
     }
 
     pub(super) fn pieces(&self) -> usize {
-        match self {
-            Self::Shards(reader) => reader.shards(),
-            Self::Read(_) => 1,
-        }
+        self.reader.shards()
     }
 
-    pub(super) fn piece(&self, index: usize) -> Result<Cow<'_, Histories>> {
-        match self {
-            Self::Shards(reader) => Ok(Cow::Owned(reader.read(index)?)),
-            Self::Read(read) => Ok(Cow::Borrowed(&read.1)),
-        }
+    pub(super) fn piece(&self, index: usize) -> Result<Histories> {
+        Ok(self.reader.read(index)?)
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     fallback: u64,
     skipped_events: u64,
     pub(super) failed: u64,
+    /// Users whose lists an earlier job has made from the same histories.
+    pub(super) unchanged: u64,
     short_users: Vec<String>,
     failures: Vec<(String, String)>,
 }
@@ -53,6 +55,7 @@ impl Tally {
         self.fallback += part.fallback;
         self.skipped_events += part.skipped_events;
         self.failed += part.failed;
+        self.unchanged += part.unchanged;
         let (short, failed) = (NAMED - self.short_users.len(), NAMED - self.failures.len());
         self.short_users.extend(part.short_users.into_iter().take(short));
         self.failures.extend(part.failures.into_iter().take(failed));
@@ -68,6 +71,7 @@ impl Tally {
             "short_users": self.short_users,
             "fallback": self.fallback,
             "skipped_events": self.skipped_events,
+            "unchanged": self.unchanged,
             "failed": self.failed,
             "failures": failures,
         })
@@ -75,6 +79,12 @@ impl Tally {
 
     /// Says what is out of the ordinary.
     pub(super) fn tell(&self) {
+        if self.unchanged > 0 {
+            say::news(&format!(
+                "{} users have the lists they had: nothing is new",
+                say::count(self.unchanged)
+            ));
+        }
         if self.short > 0 {
             let named = self.short_users.join(", ");
             say::news(&format!(
@@ -102,9 +112,9 @@ impl Tally {
     /// Nothing but failures is a failure of the job.
     ///
     /// # Errors
-    /// When there are failures and no list.
+    /// When there are failures and nobody has a list.
     pub(super) fn refuse_nothing(&self) -> Result<()> {
-        if let (0, Some((user, error))) = (self.lists, self.failures.first()) {
+        if let (0, Some((user, error))) = (self.lists + self.unchanged, self.failures.first()) {
             return Err(crate::failure::BadInput(format!(
                 "no list for anybody; the first, user {user:?}: {error}"
             ))

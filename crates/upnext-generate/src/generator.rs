@@ -198,7 +198,8 @@ impl Generator {
     /// item's score. One result a request and in order; only the history and the method's reserve matter.
     ///
     /// # Errors
-    /// Each request fails alone; [`RequestError::NothingKnown`] when no event of its history is known.
+    /// Each request fails alone; [`RequestError::NothingKnown`] when no event of its history is known,
+    /// [`RequestError::NotFinite`] when the state is none.
     pub fn states(&self, requests: &[Request]) -> Vec<Result<Vec<f32>, RequestError>> {
         let answer = || {
             requests.chunks(self.options.chunk.max(1)).flat_map(|chunk| self.chunk_states(chunk)).collect()
@@ -230,7 +231,11 @@ impl Generator {
             Err(error) => return plans.into_iter().map(|plan| plan.and(Err(error.clone()))).collect(),
         };
         let mut rows = states.chunks_exact(self.served.vectors.rank());
-        plans.into_iter().map(|plan| plan.map(|_| rows.next().unwrap_or_default().to_vec())).collect()
+        let mut next = |_: Plan| match rows.next().unwrap_or_default() {
+            row if row.iter().all(|value| value.is_finite()) => Ok(row.to_vec()),
+            _ => Err(RequestError::NotFinite),
+        };
+        plans.into_iter().map(|plan| plan.and_then(&mut next)).collect()
     }
 
     /// A request against the model.

@@ -29,7 +29,9 @@ pub(crate) fn similar(
             vectors.output_row(ItemId(id), &mut row)?;
             let both = length * norm(&row);
             let dot: f32 = query.iter().zip(&row).map(|(a, b)| a * b).sum();
-            best.push((ItemId(id), if both > 0.0 { dot / both } else { 0.0 }));
+            // Nothing is like a vector without a length, or with one that is no number.
+            let cosine = dot / both;
+            best.push((ItemId(id), if cosine.is_finite() { cosine } else { 0.0 }));
         }
         order(&mut best, k);
         Ok(best)

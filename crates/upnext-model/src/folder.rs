@@ -29,7 +29,7 @@ use crate::vectors::Vectors;
 
 pub use describe::{Description, Group, describe};
 pub use extend::{Addition, extend};
-pub use index::{Index, MeasuredScoring, open_index, save_index};
+pub use index::{Index, MeasuredScoring, index_manifest, open_index, save_index};
 pub use read::{Earlier, open, open_model, open_trained};
 pub use write::save;
 

@@ -284,6 +284,32 @@ pub enum Error {
         /// The file that was asked for.
         path: PathBuf,
     },
+    /// A column of items that a list file cannot tell from another.
+    #[error("{}: lists have a column {column:?} of their own, or it was named twice; leave it out", path.display())]
+    ListColumn {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// Another number of texts beside an item than the list file has columns for.
+    #[error("{}: {found} texts beside an item, where the file has {expected} columns for them", path.display())]
+    ListTexts {
+        /// The file.
+        path: PathBuf,
+        /// Columns of the file.
+        expected: usize,
+        /// Texts that were given.
+        found: usize,
+    },
+    /// An item id that holds what ids are joined by.
+    #[error("{}: CSV joins the ids that speak for an item by |, and {key:?} holds one; write .jsonl or .parquet", path.display())]
+    JoinedKey {
+        /// The file.
+        path: PathBuf,
+        /// The id.
+        key: String,
+    },
     /// A folder holds the parts of another job.
     #[error(
         "{}: holds parts of another job, which differs in {field}; name another folder, or replace them with --overwrite",
@@ -300,6 +326,14 @@ pub enum Error {
     PartsBusy {
         /// The folder.
         path: PathBuf,
+    },
+    /// No job that a later one could go by.
+    #[error("{}: {what}", path.display())]
+    NotEarlier {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// A folder for parts holds something else.
     #[error("{}: holds {found:?}, which no job of ours has written; name a folder of its own", path.display())]

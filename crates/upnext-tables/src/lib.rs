@@ -4,7 +4,8 @@
 //! compressed, numbers users and items in byte order of their keys, sorts every user's events by (timestamp, input
 //! order) and writes a prepared folder, within a memory limit if there is one; [`read`] stops before the writing.
 //! [`read_items`] reads an item file alone, [`read_vectors`] vectors of items in Parquet. [`RowSink`] writes lists as
-//! Parquet, CSV or JSON lines, [`VectorSink`] vectors as Parquet or `.npy`.
+//! Parquet, CSV or JSON lines, [`VectorSink`] vectors as Parquet or `.npy`. [`Parts`] is the folder of a job that may be
+//! killed at any moment, [`EarlierJob`] what the next job asks of it.
 //!
 //! Data flows one way: `source` (bytes) → `format`, `table` (columns and rows) → `event_file` (events) → `reading`
 //! (a thread) → `partition` (parts by user) → `runs` (sorted) → `thinning` → the folder.
@@ -41,6 +42,7 @@ mod problem;
 mod reading;
 mod runs;
 mod sasrec;
+mod scratch;
 mod size;
 mod source;
 mod spool;
@@ -56,13 +58,14 @@ pub use filter::{Condition, Operator};
 pub use format::Format;
 pub use item_table::read_items;
 pub use list_stats::ListStats;
-pub use lists::{Layout, RowSink, Score};
+pub use lists::{Beside, Form, Layout, RowSink, Score};
 pub use logs::{write_events, write_items};
 pub use options::{Columns, Listener, PrepareOptions, Progress, Summary};
 pub use parquet::{KeyedVectors, is_decoding, read_vectors};
-pub use parts::Parts;
+pub use parts::{EarlierJob, HistoryRecord, Parts, history_hash};
 pub use peek::{Kind, Peek, PeekColumn, RowCount, peek};
 pub use prepare::{prepare, read};
+pub use scratch::Scratch;
 pub use size::Size;
 pub use source::Compression;
 pub use times::{Moment, TimeUnit};

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use upnext_data::spread::{gini, top_share};
 
+use crate::columns::TIME;
 use crate::error::{Error, Result};
 use crate::fields;
 use crate::format;
@@ -12,7 +13,7 @@ use crate::intern::Keys;
 use crate::source::Source;
 use crate::table::{self, Value};
 
-/// The columns of a file of lists, in their order.
+/// The columns of every file of lists; there may be others, such as titles.
 const COLUMNS: [&str; 4] = ["user_id", "rank", "item_id", "score"];
 
 /// Counts over a file of lists.
@@ -65,7 +66,8 @@ impl ListStats {
         let table = table::open(source, format)?;
         let place = |name: &str| table.columns().iter().position(|column| column == name);
         let wanted: Vec<usize> = COLUMNS.iter().filter_map(|name| place(name)).collect();
-        if wanted.len() < COLUMNS.len() || table.columns().len() > COLUMNS.len() {
+        // Ranks and scores with a time are somebody's log.
+        if wanted.len() < COLUMNS.len() || table.columns().iter().any(|column| TIME.is_common(column)) {
             return Ok(None);
         }
         let mut file = table.select(&wanted)?;
@@ -156,7 +158,7 @@ mod tests {
         assert_eq!((stats.lowest_score, stats.highest_score), (Some(-4.0), Some(-0.5)));
         assert_eq!((stats.out_of_order, stats.rising, stats.without_score), (0, 0, 0));
         assert_eq!(stats.top_1_percent, 0.6);
-        let json = "{\"user_id\":\"a\",\"rank\":1,\"item_id\":\"x\",\"score\":-1}\n";
+        let json = "{\"user_id\":\"a\",\"rank\":1,\"item_id\":\"x\",\"score\":-1,\"title\":\"X\",\"because\":[\"y\"]}\n";
         let stats = read("lists.jsonl", json).unwrap();
         assert_eq!((stats.rows, stats.lists, stats.lowest_score), (1, 1, Some(-1.0)));
     }
@@ -171,7 +173,7 @@ mod tests {
     #[test]
     fn other_tables_are_no_lists() {
         assert_eq!(read("a.csv", "user_id,item_id,timestamp\na,x,1\n"), None);
-        assert_eq!(read("a.csv", "user_id,rank,item_id,score,genre\na,1,x,1,g\n"), None);
+        assert_eq!(read("a.csv", "user_id,rank,item_id,score,date\na,1,x,1,2020-01-31\n"), None);
         assert_eq!(read("a.txt", "1 2\n1 3\n"), None);
         assert_eq!(read("a.csv", "user_id,rank,item_id,score\n"), Some(ListStats::default()));
     }

@@ -1,6 +1,8 @@
 //! Lists to files: a row an item or a row a user, as Parquet, CSV or JSON lines.
 
+mod form;
 pub(crate) mod parquet;
+pub(crate) mod schema;
 mod text;
 
 use std::fs::File;
@@ -9,6 +11,7 @@ use std::path::Path;
 
 use upnext_generate::Slate;
 
+pub use self::form::{Beside, Form, Layout};
 use self::parquet::ParquetLists;
 use self::text::{CsvRows, JsonLists, JsonRows};
 use crate::error::{Error, Result};
@@ -44,16 +47,6 @@ impl From<Score> for f64 {
     }
 }
 
-/// What a row of a list file is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// One item: `user_id`, `rank` from 1, `item_id`, `score`.
-    #[default]
-    Rows,
-    /// One user: `user_id`, the list `items` of its item ids, best first, and the list `scores` beside it.
-    Nested,
-}
-
 /// One user's list, as far as it is known.
 #[derive(Default)]
 struct List {
@@ -66,6 +59,9 @@ struct Placed {
     rank: usize,
     item: String,
     score: Score,
+    /// A text for each column of the form.
+    texts: Vec<String>,
+    because: Vec<String>,
 }
 
 /// A file that takes lists, each whole.
@@ -84,6 +80,9 @@ trait ListFile {
 pub struct RowSink {
     partial: Partial,
     file: Box<dyn ListFile>,
+    form: Form,
+    /// Whether keys in one field are joined by bars.
+    joins: bool,
     list: Option<List>,
     count: u64,
 }
@@ -92,32 +91,34 @@ impl RowSink {
     /// Opens a file for a row an item; its extension chooses the format.
     ///
     /// # Errors
-    /// As [`RowSink::with_layout`].
+    /// As [`RowSink::with_form`].
     pub fn create(path: &Path) -> Result<Self> {
-        Self::with_layout(path, Layout::Rows)
+        Self::with_form(path, Form::default())
     }
 
-    /// Opens a file for rows of this layout; its extension chooses the format.
+    /// Opens a file for rows of this form; its extension chooses the format.
     ///
     /// # Errors
-    /// Another extension than `.parquet`, `.csv` or `.jsonl`, CSV for nested lists, or a folder that cannot be
-    /// written to.
-    pub fn with_layout(path: &Path, layout: Layout) -> Result<Self> {
+    /// Another extension than `.parquet`, `.csv` or `.jsonl`, CSV for nested lists, columns of one name, or a folder that
+    /// cannot be written to.
+    pub fn with_form(path: &Path, form: impl Into<Form>) -> Result<Self> {
+        let form = form.into();
         let failed = |source| Error::Write { path: path.into(), source };
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match (extension.as_str(), layout) {
+        match (extension.as_str(), form.layout) {
             ("parquet" | "jsonl", _) | ("csv", Layout::Rows) => {}
             ("csv", Layout::Nested) => return Err(Error::NestedCsv { path: path.into() }),
             _ => return Err(Error::ListFormat { path: path.into() }),
         }
+        form.check(path)?;
         let (partial, file) = Partial::create(path).map_err(failed)?;
-        let file: Box<dyn ListFile> = match (extension.as_str(), layout) {
-            ("csv", _) => Box::new(CsvRows::new(file).map_err(failed)?),
-            ("jsonl", Layout::Rows) => Box::new(JsonRows::new(file)),
-            ("jsonl", Layout::Nested) => Box::new(JsonLists::new(file)),
-            _ => Box::new(ParquetLists::new(file, layout).map_err(failed)?),
+        let file: Box<dyn ListFile> = match (extension.as_str(), form.layout) {
+            ("csv", _) => Box::new(CsvRows::new(file, &form).map_err(failed)?),
+            ("jsonl", Layout::Rows) => Box::new(JsonRows::new(file, &form)),
+            ("jsonl", Layout::Nested) => Box::new(JsonLists::new(file, &form)),
+            _ => Box::new(ParquetLists::new(file, &form).map_err(failed)?),
         };
-        Ok(Self { partial, file, list: None, count: 0 })
+        Ok(Self { partial, file, form, joins: extension == "csv", list: None, count: 0 })
     }
 
     /// Begins the list of a user. One that stays empty is a row of the nested layout, and none otherwise.
@@ -134,18 +135,47 @@ impl RowSink {
     /// list.
     ///
     /// # Errors
-    /// A score that is not finite, or a disk that takes no more.
+    /// As [`RowSink::place`].
     pub fn row(&mut self, user: &str, rank: usize, item: &str, score: impl Into<Score>) -> Result<()> {
-        let score = score.into();
+        self.place(user, rank, item, score.into(), Beside::default())
+    }
+
+    /// As [`RowSink::row`], with what stands beside the score.
+    ///
+    /// # Errors
+    /// A score that is not finite, another number of texts than the form has columns, a key that cannot be told from
+    /// several where keys are joined, or a disk that takes no more.
+    pub fn place(
+        &mut self,
+        user: &str,
+        rank: usize,
+        item: &str,
+        score: Score,
+        beside: Beside<'_>,
+    ) -> Result<()> {
+        let path = || self.partial.path().into();
         if !f64::from(score).is_finite() {
-            let (user, item) = (user.into(), item.into());
-            return Err(Error::Score { path: self.partial.path().into(), user, item, score: score.into() });
+            return Err(Error::Score {
+                path: path(),
+                user: user.into(),
+                item: item.into(),
+                score: score.into(),
+            });
+        }
+        let (expected, found) = (self.form.columns.len(), beside.texts.len());
+        if expected != found {
+            return Err(Error::ListTexts { path: path(), expected, found });
+        }
+        if let Some(key) = beside.because.iter().find(|key| self.joins && key.contains('|')) {
+            return Err(Error::JoinedKey { path: path(), key: (*key).to_owned() });
         }
         if self.list.as_ref().is_none_or(|list| list.user != user) {
             self.begin(user)?;
         }
         if let Some(list) = &mut self.list {
-            list.places.push(Placed { rank, item: item.into(), score });
+            let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+            let (texts, because) = (owned(beside.texts), owned(beside.because));
+            list.places.push(Placed { rank, item: item.into(), score, texts, because });
         }
         self.count += 1;
         Ok(())

@@ -1,19 +1,28 @@
 //! A folder of list files, part by part: what a job that may be killed at any moment leaves, and goes on from.
 //!
 //! A part is written under a hidden name, synced and renamed; then a seal with its hash is, in `_parts/`. A part counts as
-//! written once both are there and agree. Names that begin with an underscore are passed over by whoever reads the folder
+//! written once both are there and agree. Beside the seal stands a record of the histories that its lists were made from, so
+//! that a later job can pass over users of whom there is nothing new ([`EarlierJob`]). Names that begin with an underscore are passed over by whoever reads the folder
 //! as one table. Several processes may work in one folder, each on parts of its own.
 
-use std::fs::{self, DirEntry, File};
+mod earlier;
+mod folder;
+mod name;
+mod record;
+
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use upnext_data::sealed::hash_file;
+use upnext_data::sealed::{FileHash, hash_file};
 
+pub use self::earlier::EarlierJob;
+use self::folder::{Owner, clear, owner, refuse_foreign};
+pub use self::record::{HistoryRecord, history_hash};
 use crate::error::{Error, Result};
-use crate::lists::{Layout, RowSink};
+use crate::lists::{Form, RowSink};
 use crate::partial::Partial;
 
 /// What the folder is for, so that no other job goes on in it.
@@ -24,6 +33,8 @@ const LOCK: &str = "_lock";
 const RUNNING: &str = "_running";
 /// The seals.
 const SEALS: &str = "_parts";
+/// The extension of the records of histories, beside the seals.
+const RECORD: &str = "histories";
 /// What the whole job came to.
 const SUMMARY: &str = "_summary";
 
@@ -31,7 +42,7 @@ const SUMMARY: &str = "_summary";
 #[derive(Debug)]
 pub struct Parts {
     folder: PathBuf,
-    layout: Layout,
+    form: Form,
     /// The shard, such as `2of8`; none for a whole job.
     shard: Option<String>,
     /// Names the job: the blake3 of its JSON.
@@ -50,16 +61,19 @@ struct Seal {
     bytes: u64,
     /// What the job counted while it wrote the part.
     tally: Value,
+    /// None in folders of earlier versions.
+    #[serde(default)]
+    record: Option<RecordSeal>,
 }
 
-/// Whose a folder is.
-enum Owner {
-    /// Nobody's: no part is in it.
-    Nobody,
-    /// This job's.
-    Us,
-    /// Another job's, which differs in this field.
-    Other(String),
+/// What is remembered of a part's record of histories.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordSeal {
+    blake3: String,
+    bytes: u64,
+    /// Whether its users have no events.
+    asked: bool,
 }
 
 impl Parts {
@@ -80,7 +94,7 @@ impl Parts {
         folder: &Path,
         job: &Value,
         shard: Option<&str>,
-        layout: Layout,
+        form: impl Into<Form>,
         overwrite: bool,
     ) -> Result<Self> {
         let failed = |source| Error::Write { path: folder.to_owned(), source };
@@ -108,12 +122,11 @@ impl Parts {
             running.unlock().map_err(failed)?;
         }
         running.lock_shared().map_err(failed)?;
-        let job = blake3::hash(job.to_string().as_bytes()).to_hex().to_string();
         Ok(Self {
             folder: folder.to_owned(),
-            layout,
+            form: form.into(),
             shard: shard.map(str::to_owned),
-            job,
+            job: job_hash(job),
             _held: [own, running],
         })
     }
@@ -129,26 +142,33 @@ impl Parts {
         if !path.is_file() {
             return Ok(None);
         }
-        let (blake3, bytes) = hash(path)?;
-        let is_whole = blake3 == seal.blake3 && bytes == seal.bytes && seal.job == self.job;
+        let Some(record) = &seal.record else { return Ok(None) };
+        let record_path = record_file(&self.folder, name);
+        let is_whole = record_path.is_file()
+            && seal.job == self.job
+            && hash(path)? == (seal.blake3, seal.bytes)
+            && hash(record_path)? == (record.blake3.clone(), record.bytes);
         Ok(is_whole.then_some(seal.tally))
     }
 
     /// A sink for the lists of a part.
     ///
     /// # Errors
-    /// As [`RowSink::with_layout`].
+    /// As [`RowSink::with_form`].
     pub fn sink(&self, name: &str) -> Result<RowSink> {
-        RowSink::with_layout(&self.folder.join(name), self.layout)
+        RowSink::with_form(&self.folder.join(name), self.form.clone())
     }
 
-    /// Seals a part whose sink is finished.
+    /// Seals a part whose sink is finished, with the histories that its lists were made from.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn seal_part(&self, name: &str, tally: Value) -> Result<()> {
+    pub fn seal_part(&self, name: &str, tally: Value, record: &HistoryRecord) -> Result<()> {
+        put_bytes(&record_file(&self.folder, name), &record.bytes)?;
+        let FileHash { blake3, bytes } = FileHash::of(&record.bytes);
+        let record = Some(RecordSeal { blake3, bytes, asked: record.asked });
         let (blake3, bytes) = hash(self.folder.join(name))?;
-        put(&self.seal(name), &Seal { job: self.job.clone(), blake3, bytes, tally })
+        put(&self.seal(name), &Seal { job: self.job.clone(), blake3, bytes, tally, record })
     }
 
     /// Writes what the job, or its shard, came to, the last of its files.
@@ -169,258 +189,35 @@ fn hash(path: PathBuf) -> Result<(String, u64)> {
     hash_file(&path).map_err(|error| Error::Read { path, source: io::Error::other(error) })
 }
 
+/// Where the record of a part's histories stands.
+fn record_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(SEALS).join(format!("{name}.{RECORD}"))
+}
+
+/// Names a job by what its lists depend on.
+fn job_hash(job: &Value) -> String {
+    blake3::hash(job.to_string().as_bytes()).to_hex().to_string()
+}
+
 /// Writes JSON, all of it or nothing.
 fn put(path: &Path, value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec_pretty(value).map(|mut bytes| {
+        bytes.push(b'\n');
+        bytes
+    });
+    let json = json.map_err(|error| Error::Write { path: path.to_owned(), source: error.into() })?;
+    put_bytes(path, &json)
+}
+
+/// Writes bytes, all of them or nothing.
+fn put_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let (mut partial, mut file) = Partial::create(path)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        file.write_all(bytes)?;
         partial.commit(&file)
     };
     write().map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-/// Whose a folder is by its files. Parts or seals without a word on their job are another's.
-fn owner(folder: &Path, job: &Value) -> Result<Owner> {
-    let path = folder.join(JOB);
-    let failed = |source| Error::Read { path: path.clone(), source };
-    let before = match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice::<Value>(&bytes).ok(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(failed(source)),
-    };
-    let differs = before.as_ref().map_or_else(|| Some(JOB.to_owned()), |before| difference(before, job));
-    match differs {
-        None => Ok(Owner::Us),
-        Some(_) if parts(folder).map_err(failed)?.is_empty() => Ok(Owner::Nobody),
-        Some(field) => Ok(Owner::Other(field)),
-    }
-}
-
-/// Parts and seals, whole or not.
-fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for folder in [folder.join(SEALS), folder.to_owned()] {
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            if is_part(visible(&entry.file_name().to_string_lossy())) {
-                found.push(entry.path());
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn refuse_foreign(folder: &Path) -> Result<()> {
-    let foreign = || -> io::Result<Option<String>> {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if !is_ours(&entry)? {
-                return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
-            }
-        }
-        Ok(None)
-    };
-    let path = folder.to_owned();
-    match foreign() {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) => Err(Error::NotParts { path, found }),
-        Err(source) => Err(Error::Read { path, source }),
-    }
-}
-
-/// Takes away what a job has written: summaries, seals, parts, and the word on whose they were last, so that what a crash
-/// leaves is still that job's, and never looks finished.
-fn clear(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if visible(&entry.file_name().to_string_lossy()).starts_with(SUMMARY) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    for path in parts(folder)? {
-        fs::remove_file(path)?;
-    }
-    fs::remove_file(folder.join(JOB)).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })
-}
-
-/// The name that a file has once it is written.
-fn visible(name: &str) -> &str {
-    name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(name)
-}
-
-/// Whether it is the name of a part, or of its seal: `part-[IofN-]SHARD-CHUNK.EXTENSION[.json]`.
-fn is_part(name: &str) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let Some((numbers, extension)) = name.strip_prefix("part-").and_then(|rest| rest.split_once('.')) else {
-        return false;
-    };
-    let numbers: Vec<&str> = numbers.split('-').collect();
-    let is_numbered = match numbers[..] {
-        [shard, chunk] => is_number(shard) && is_number(chunk),
-        [of, shard, chunk] => {
-            of.split_once("of").is_some_and(|(index, of)| is_number(index) && is_number(of))
-                && is_number(shard)
-                && is_number(chunk)
-        }
-        _ => false,
-    };
-    is_numbered && ["parquet", "csv", "jsonl"].contains(&extension.strip_suffix(".json").unwrap_or(extension))
-}
-
-fn is_ours(entry: &DirEntry) -> io::Result<bool> {
-    let (name, kind) = (entry.file_name(), entry.file_type()?);
-    let name = name.to_string_lossy();
-    let name = visible(&name);
-    let is_lock = name == LOCK || name == RUNNING || name.starts_with("_running-");
-    let is_note = name == JOB || (name.starts_with(SUMMARY) && name.ends_with(".json"));
-    Ok(if kind.is_dir() { name == SEALS } else { kind.is_file() && (is_lock || is_note || is_part(name)) })
-}
-
-/// The first field in which two jobs differ.
-fn difference(before: &Value, job: &Value) -> Option<String> {
-    let (Some(before), Some(job)) = (before.as_object(), job.as_object()) else {
-        return Some(JOB.to_owned());
-    };
-    before.keys().chain(job.keys()).find(|key| before.get(*key) != job.get(*key)).cloned()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    const PART: &str = "part-00000-00000.csv";
-
-    fn write(parts: &Parts, name: &str, users: usize) {
-        let mut sink = parts.sink(name).unwrap();
-        for user in 0..users {
-            sink.row(&format!("user {user}"), 1, "item", -0.5).unwrap();
-        }
-        sink.finish().unwrap();
-        parts.seal_part(name, json!({ "lists": users })).unwrap();
-    }
-
-    #[test]
-    fn only_a_whole_part_counts_as_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let (folder, job) = (dir.path().join("out"), json!({ "model": "a", "length": 10 }));
-        let parts = Parts::open(&folder, &job, None, Layout::Rows, false).unwrap();
-        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
-        write(&parts, "part-00000-00000.csv", 3);
-        drop(parts);
-        // The same job goes on where it was.
-        let parts = Parts::open(&folder, &job, None, Layout::Rows, false).unwrap();
-        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), Some(json!({ "lists": 3 })));
-        for damage in [&b"user_id,rank"[..], b""] {
-            let whole = fs::read(folder.join("part-00000-00000.csv")).unwrap();
-            fs::write(folder.join("part-00000-00000.csv"), damage).unwrap();
-            assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
-            fs::write(folder.join("part-00000-00000.csv"), whole).unwrap();
-        }
-        let seal = folder.join("_parts/part-00000-00000.csv.json");
-        let bytes = fs::read(&seal).unwrap();
-        fs::write(&seal, &bytes[..bytes.len() / 2]).unwrap();
-        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
-        fs::write(&seal, &bytes).unwrap();
-        fs::remove_file(folder.join("part-00000-00000.csv")).unwrap();
-        assert_eq!(parts.written("part-00000-00000.csv").unwrap(), None);
-    }
-
-    #[test]
-    fn another_job_is_refused_by_the_field_that_differs() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("out");
-        let open = |job: &Value, overwrite| Parts::open(&folder, job, None, Layout::Rows, overwrite);
-        let (first, second) = (json!({ "model": "a", "length": 10 }), json!({ "model": "a", "length": 20 }));
-        // A job that left no part is in nobody's way.
-        drop(open(&second, false).unwrap());
-        write(&open(&first, false).unwrap(), PART, 1);
-        let refused = open(&second, false).unwrap_err().to_string();
-        assert!(refused.contains("length"), "{refused}");
-        let parts = open(&second, true).unwrap();
-        assert_eq!(parts.written(PART).unwrap(), None);
-        assert!(!folder.join(PART).exists());
-        parts.finish(&json!({})).unwrap();
-        assert!(folder.join("_summary.json").exists());
-        // Parts without a word on their job are nobody's to take up.
-        write(&parts, PART, 1);
-        drop(parts);
-        fs::remove_file(folder.join(JOB)).unwrap();
-        assert!(open(&second, false).unwrap_err().to_string().contains(JOB));
-        assert_eq!(open(&second, true).unwrap().written(PART).unwrap(), None);
-        assert!(!folder.join("_summary.json").exists(), "no job looks finished by another's summary");
-    }
-
-    #[test]
-    fn nobody_is_disturbed_at_work() {
-        let dir = tempfile::tempdir().unwrap();
-        let (first, second) = (json!({ "model": "a" }), json!({ "model": "b" }));
-        let open = |job: &Value, shard, overwrite| {
-            Parts::open(dir.path(), job, Some(shard), Layout::Rows, overwrite)
-        };
-        let busy = |opened: Result<Parts>| matches!(opened, Err(Error::PartsBusy { .. }));
-        let one = open(&first, "1of2", false).unwrap();
-        let two = open(&first, "2of2", true).unwrap();
-        // Neither the same shard twice, nor another job while one of the shards is made.
-        assert!(busy(open(&first, "1of2", false)) && busy(open(&second, "1of9", true)));
-        write(&one, &one.name(0, 0, "csv"), 2);
-        drop(one);
-        assert!(busy(open(&second, "1of9", true)));
-        drop(two);
-        let other = open(&second, "1of2", true).unwrap();
-        let name = other.name(0, 0, "csv");
-        assert_eq!(other.written(&name).unwrap(), None);
-        // A seal of another job vouches for nothing here.
-        write(&other, &name, 2);
-        let seal = dir.path().join("_parts").join(format!("{name}.json"));
-        let text = fs::read_to_string(&seal).unwrap().replace(&other.job, "0");
-        fs::write(seal, text).unwrap();
-        assert_eq!(other.written(&name).unwrap(), None);
-    }
-
-    #[test]
-    fn what_no_job_of_ours_has_written_stays_as_it_is() {
-        for name in ["notes.txt", "part-00000-c000.snappy.parquet", "part-00000.parquet", ".part-1.partial"] {
-            let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join(name), "mine").unwrap();
-            for overwrite in [false, true] {
-                let refused = Parts::open(dir.path(), &json!({}), None, Layout::Rows, overwrite).unwrap_err();
-                assert!(refused.to_string().contains(name), "{refused}");
-            }
-            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{name}");
-        }
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(PART)).unwrap();
-        assert!(Parts::open(dir.path(), &json!({}), None, Layout::Rows, true).is_err());
-    }
-
-    #[test]
-    fn many_may_open_one_folder_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let (folder, job) = (dir.path().join("out"), json!({ "model": "a" }));
-        std::thread::scope(|scope| {
-            for worker in 0..8 {
-                let (folder, job) = (&folder, &job);
-                scope.spawn(move || {
-                    for round in 0..25 {
-                        let shard = format!("{worker}of8");
-                        let parts =
-                            Parts::open(folder, job, Some(&shard), Layout::Rows, round % 2 == 0).unwrap();
-                        let name = parts.name(0, round, "csv");
-                        write(&parts, &name, 2);
-                        assert_eq!(parts.written(&name).unwrap(), Some(json!({ "lists": 2 })));
-                    }
-                });
-            }
-        });
-        assert_eq!(fs::read_dir(folder.join(SEALS)).unwrap().count(), 200);
-    }
-}
+mod tests;

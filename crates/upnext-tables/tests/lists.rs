@@ -1,12 +1,12 @@
 //! List files: whole or absent, exact scores, the same rows in every format and layout.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row, RowAccessor};
-use upnext_tables::{Error, Layout, RowSink};
+use upnext_tables::{Beside, Error, Form, Layout, ListStats, RowSink, Score};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -98,7 +98,7 @@ fn other_extensions_and_places_are_refused() {
         );
     }
     let csv = folder.path().join("lists.csv");
-    let error = RowSink::with_layout(&csv, Layout::Nested).err().unwrap().to_string();
+    let error = RowSink::with_form(&csv, Layout::Nested).err().unwrap().to_string();
     assert!(error.ends_with("CSV has a row an item and no lists; write nested lists as .parquet or .jsonl"));
     let nowhere = folder.path().join("no/lists.csv");
     assert!(matches!(RowSink::create(&nowhere), Err(Error::Write { .. })));
@@ -119,7 +119,7 @@ fn a_score_that_is_no_number_is_named() {
 
 /// Lists of some users, the last one empty, as (user, rank, item, score).
 fn write_many(path: &Path, layout: Layout, users: usize) -> Vec<(String, i32, String, f64)> {
-    let mut sink = RowSink::with_layout(path, layout).unwrap();
+    let mut sink = RowSink::with_form(path, layout).unwrap();
     let mut rows = Vec::new();
     for user in 0..users {
         let key = format!("user {user}");
@@ -207,4 +207,90 @@ fn a_parquet_file_without_lists_has_the_same_columns() {
     let schema = file.metadata().file_metadata().schema();
     let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
     assert_eq!(names, ["user_id", "rank", "item_id", "score"]);
+}
+
+/// A row of a Parquet file as JSON.
+fn object(row: &Row) -> serde_json::Value {
+    row.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect()
+}
+
+fn value(field: &Field) -> serde_json::Value {
+    match field {
+        Field::Int(number) => (*number).into(),
+        Field::Double(number) => (*number).into(),
+        Field::Str(text) => text.as_str().into(),
+        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+/// Titles and reasons of two users, of whom the second has no list.
+fn write_beside(path: &Path, layout: Layout) -> String {
+    let form = Form { layout, columns: vec!["title".into(), "a \"b\"".into()], because: true };
+    let mut sink = RowSink::with_form(path, form).unwrap();
+    for (rank, because) in [(1, &["y", "z"][..]), (2, &[]), (3, &["ü"])] {
+        let texts = [&format!("Title, {rank}")[..], ""];
+        let beside = Beside { texts: &texts, because };
+        sink.place("u", rank, &format!("i{rank}"), Score::Double(-0.5), beside).unwrap();
+    }
+    sink.begin("nobody").unwrap();
+    sink.finish().unwrap();
+    if path.extension().unwrap() == "parquet" {
+        String::new()
+    } else {
+        std::fs::read_to_string(path).unwrap()
+    }
+}
+
+#[test]
+fn titles_and_reasons_stand_beside_the_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let csv = "user_id,rank,item_id,score,title,\"a \"\"b\"\"\",because
+u,1,i1,-0.5,\"Title, 1\",,y|z
+u,2,i2,-0.5,\"Title, 2\",,
+u,3,i3,-0.5,\"Title, 3\",,ü
+";
+    assert_eq!(write_beside(&path("a.csv"), Layout::Rows), csv);
+    let rows = r#"{"user_id":"u","rank":1,"item_id":"i1","score":-0.5,"title":"Title, 1","a \"b\"":"","because":["y","z"]}
+{"user_id":"u","rank":2,"item_id":"i2","score":-0.5,"title":"Title, 2","a \"b\"":"","because":[]}
+{"user_id":"u","rank":3,"item_id":"i3","score":-0.5,"title":"Title, 3","a \"b\"":"","because":["ü"]}
+"#;
+    assert_eq!(write_beside(&path("a.jsonl"), Layout::Rows), rows);
+    let lists = r#"{"user_id":"u","items":["i1","i2","i3"],"scores":[-0.5,-0.5,-0.5],"title":["Title, 1","Title, 2","Title, 3"],"a \"b\"":["","",""],"because":[["y","z"],[],["ü"]]}
+{"user_id":"nobody","items":[],"scores":[],"title":[],"a \"b\"":[],"because":[]}
+"#;
+    assert_eq!(write_beside(&path("nested.jsonl"), Layout::Nested), lists);
+    write_beside(&path("a.parquet"), Layout::Rows);
+    write_beside(&path("nested.parquet"), Layout::Nested);
+    // As the JSON lines, row by row.
+    for (name, text) in [("a.parquet", rows), ("nested.parquet", lists)] {
+        let (_, found) = parquet_rows(&path(name));
+        let found: Vec<serde_json::Value> = found.iter().map(object).collect();
+        let text: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(found, text, "{name}");
+    }
+    // They still are lists.
+    for name in ["a.csv", "a.jsonl", "a.parquet"] {
+        assert_eq!(ListStats::read(&path(name)).unwrap().map(|stats| stats.rows), Some(3), "{name}");
+    }
+}
+
+#[test]
+fn what_could_not_be_told_apart_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lists.csv");
+    for columns in [&["Score"][..], &["items"], &["title", "TITLE"], &["because"]] {
+        let columns = columns.iter().map(|&column| column.to_owned()).collect();
+        let form = Form { columns, ..Form::default() };
+        assert!(matches!(RowSink::with_form(&path, form), Err(Error::ListColumn { .. })));
+    }
+    let form = Form { columns: vec!["title".into()], because: true, ..Form::default() };
+    let mut sink = RowSink::with_form(&path, form).unwrap();
+    let short = sink.row("u", 1, "i", 0.5_f32);
+    assert!(matches!(short, Err(Error::ListTexts { expected: 1, found: 0, .. })));
+    let joined = Beside { texts: &["a"], because: &["y", "a|b"] };
+    let joined = sink.place("u", 1, "i", Score::Single(0.5), joined);
+    assert!(matches!(joined, Err(Error::JoinedKey { key, .. }) if key == "a|b"));
 }

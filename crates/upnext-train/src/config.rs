@@ -15,6 +15,7 @@ use upnext_model::ModelConfig;
 
 pub use locate::Place;
 pub use loss::{Correction, LossConfig, LossKind, Negatives, Share};
+pub use suggest::nearest;
 pub use train::{Precision, Schedule, TableOptimizer, TrainConfig};
 
 use crate::{Error, Result};

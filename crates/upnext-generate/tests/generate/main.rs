@@ -11,6 +11,8 @@ mod fallback;
 #[cfg(test)]
 mod folder;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod methods;
 #[cfg(test)]
 mod rules;

@@ -66,6 +66,12 @@ struct IndexManifest {
     files: BTreeMap<String, FileHash>,
 }
 
+/// Where a model folder keeps what its index was made of: another index has other bytes here.
+#[must_use]
+pub fn index_manifest(dir: &Path) -> PathBuf {
+    dir.join(INDEX).join(MANIFEST)
+}
+
 /// Writes a model's index, replacing the one that is there.
 ///
 /// # Errors
@@ -111,8 +117,7 @@ pub fn save_index(dir: &Path, model: &ModelManifest, index: &Index) -> Result<Pa
 /// # Errors
 /// When it is damaged, or was made for another model.
 pub fn open_index(dir: &Path, model: &ModelManifest) -> Result<Option<Index>> {
-    let folder = dir.join(INDEX);
-    let path = folder.join(MANIFEST);
+    let (folder, path) = (dir.join(INDEX), index_manifest(dir));
     if !upnext_data::sealed::recover(&folder)? {
         return Ok(None);
     }

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical};
+use parquet::basic::{Compression, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
+use parquet::schema::types::TypePtr;
 
 use super::VectorFile;
 use crate::lists::parquet::{Levels, column, failed};
+use crate::lists::schema;
 
 /// Values that are gathered before a row group is written.
 const GROUP_VALUES: usize = 1 << 20;
@@ -32,8 +33,8 @@ impl ParquetVectors {
             .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false)
             .build();
-        let writer = schema(key)
-            .and_then(|schema| SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)));
+        let writer =
+            columns(key).and_then(|schema| SerializedFileWriter::new(file, schema, Arc::new(properties)));
         let file = writer.map_err(failed)?;
         Ok(Self { file, keys: Vec::new(), values: Vec::new(), lengths: Vec::new() })
     }
@@ -53,28 +54,10 @@ impl ParquetVectors {
     }
 }
 
-/// `required binary KEY (STRING); required group vector (LIST) { repeated group list { required float element; } }`, whose
-/// key may have any name.
-fn schema(key: &str) -> Result<Type> {
-    let key = Type::primitive_type_builder(key, Physical::BYTE_ARRAY)
-        .with_repetition(Repetition::REQUIRED)
-        .with_logical_type(Some(LogicalType::String))
-        .with_converted_type(ConvertedType::UTF8)
-        .build()?;
-    let element = Type::primitive_type_builder("element", Physical::FLOAT)
-        .with_repetition(Repetition::REQUIRED)
-        .build()?;
-    let list = Type::group_type_builder("list")
-        .with_repetition(Repetition::REPEATED)
-        .with_fields(vec![Arc::new(element)])
-        .build()?;
-    let vector = Type::group_type_builder("vector")
-        .with_repetition(Repetition::REQUIRED)
-        .with_logical_type(Some(LogicalType::List))
-        .with_converted_type(ConvertedType::LIST)
-        .with_fields(vec![Arc::new(list)])
-        .build()?;
-    Type::group_type_builder("vectors").with_fields(vec![Arc::new(key), Arc::new(vector)]).build()
+/// The key, under any name, and the list `vector`.
+fn columns(key: &str) -> Result<TypePtr> {
+    let vector = schema::list("vector", schema::plain("element", Physical::FLOAT)?)?;
+    schema::table("vectors", vec![schema::text(key)?, vector])
 }
 
 impl VectorFile for ParquetVectors {

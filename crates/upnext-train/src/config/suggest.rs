@@ -1,7 +1,8 @@
 //! The nearest known word to a mistyped one.
 
 /// The candidate with the fewest single-letter edits to `word`, if they are few: at most a third of its letters.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |candidate: &'a str| (edits(word, candidate), candidate);
     let (edits, found) = candidates.into_iter().map(distance).min_by_key(|(edits, _)| *edits)?;
     let letters = word.chars().count().max(found.chars().count());
