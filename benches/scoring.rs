@@ -70,16 +70,7 @@ fn config(rank: usize) -> ModelConfig {
 fn make(folder: &Path, kind: &str, items: usize, rank: usize) -> Outcome {
     let data = folder.join("data");
     if kind == "world" {
-        let config = WorldConfig { users: 100_000, items, ..WorldConfig::demo() };
-        let world = World::new(config, 1)?;
-        let histories = world.histories()?;
-        Prepared::write_with(&data, true, |shards| {
-            for (user, history) in histories.iter() {
-                shards.push(histories.user_key(user), history.items, history.times, &[])?;
-            }
-            Ok::<_, Box<dyn Error>>((world.catalog()?, Value::Null))
-        })?;
-        return Ok(());
+        return make_worlds(&data, items);
     }
     let keys: Strings = (0..items).map(|item| format!("i{item:08}")).collect();
     let catalog = Catalog::new(keys, Vec::new())?;
@@ -98,6 +89,30 @@ fn make(folder: &Path, kind: &str, items: usize, rank: usize) -> Outcome {
     model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= 40.0);
     let card = Card { protocol: "loo".into(), ..Card::default() };
     Ok(save(&folder.join("model"), &model, &catalog, &vec![1; items], None, &card, true)?)
+}
+
+/// As many worlds of 20,000 titles, with 2,000 viewers each, as make up the items: a catalogue of many countries.
+fn make_worlds(data: &Path, items: usize) -> Outcome {
+    const EACH: usize = 20_000;
+    let config = WorldConfig { users: 2_000, items: EACH, franchises: 2_000, ..WorldConfig::demo() };
+    let worlds = items.div_ceil(EACH);
+    Prepared::write_with(data, true, |shards| {
+        let mut keys = Strings::new();
+        for number in 0..worlds {
+            let world = World::new(config.clone(), number as u64)?;
+            let (histories, catalog) = (world.histories()?, world.catalog()?);
+            for (user, history) in histories.iter() {
+                let name = format!("{number:04}-{}", histories.user_key(user));
+                let first = (number * EACH) as u32;
+                let items: Vec<ItemId> = history.items.iter().map(|item| ItemId(first + item.0)).collect();
+                shards.push(&name, &items, history.times, &[])?;
+            }
+            (0..EACH as u32)
+                .for_each(|item| keys.push(&format!("{number:04}-{}", catalog.key(ItemId(item)))));
+        }
+        Ok::<_, Box<dyn Error>>((Catalog::new(keys, Vec::new())?, Value::Null))
+    })?;
+    Ok(())
 }
 
 /// Requests for users spread over the data.

@@ -1,7 +1,7 @@
 //! Scores of a few items that are given.
 
 use super::block::{add, tidy};
-use super::{Best, Query, Table};
+use super::{Query, Table};
 use crate::level::Chosen;
 use crate::product::Packed;
 use crate::tile::PANEL;
@@ -43,11 +43,4 @@ impl Listed {
             ids.iter().zip(scores).for_each(|(&id, score)| take(id, score));
         }
     }
-}
-
-/// The best of some items, best first, ties by id, whatever is eligible.
-pub(super) fn best_of(level: Chosen, query: &Query<'_>, items: &[u32], table: &Table<'_>) -> Vec<(f32, u32)> {
-    let mut best = Best::new(query.k);
-    Listed::default().score(level, query, items, table, |id, score| best.offer(score, id));
-    best.sorted()
 }

@@ -1,8 +1,10 @@
-//! Where items live: centres by k-means (Lloyd 1982), homes by nearness.
+//! Where items live: by spherical k-means (Dhillon and Modha 2001), the way to cluster for largest products (Auvolat et al.
+//! 2015, arXiv 1507.05910). An item is nearest to the centre with which its product is largest, all centres being equally
+//! long. By distance, short centres in the middle of long vectors would draw nearly all of them.
 
 use crate::Rows;
 use crate::product::Packed;
-use crate::score::{Eligible, Offset, Query, Table, rank};
+use crate::score::{Eligible, Query, Table, rank};
 use rayon::prelude::*;
 
 /// How items are to be clustered.
@@ -62,10 +64,10 @@ impl Homes {
         let drawn: Vec<u32> = (0..count).map(|i| at(i, count) as u32).collect();
         let points = gathered(table, &drawn);
         let first: Vec<u32> = (0..clusters).map(|i| at(i, clusters) as u32).collect();
-        let mut centres = gathered(table, &first);
+        let mut centres = units(gathered(table, &first), rank);
         for round in 0..rounds {
-            let (nearest, distances) = nearest(&points, &centres, rank, 1);
-            centres = means(&points, &nearest, &distances, &centres, rank);
+            let (nearest, products) = nearest(&points, &centres, rank, 1);
+            centres = units(means(&points, &nearest, &products, &centres, rank), rank);
             progress(round + 1);
         }
         let mut of_items = Vec::with_capacity(items * homes);
@@ -128,27 +130,33 @@ fn gathered(table: &Table<'_>, items: &[u32]) -> Vec<f32> {
     rows
 }
 
-/// The nearest centres of each point, nearest first, and half the squared distance from the first, but for the point's
-/// own square.
+/// Rows at length 1; a row of nothing stays one.
+fn units(mut rows: Vec<f32>, rank: usize) -> Vec<f32> {
+    for row in rows.chunks_exact_mut(rank) {
+        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().filter(|_| length > 0.0).for_each(|x| *x /= length);
+    }
+    rows
+}
+
+/// The nearest centres of each point, nearest first, and the product with the first.
 fn nearest(points: &[f32], centres: &[f32], r: usize, homes: usize) -> (Vec<u32>, Vec<f32>) {
-    let squares: Vec<f32> = centres.chunks_exact(r).map(|c| c.iter().map(|x| x * x).sum()).collect();
-    let offset = [Offset { weight: -0.5, of: &squares }];
-    let packed = Packed::transposed(centres, squares.len(), r);
+    let packed = Packed::transposed(centres, centres.len() / r, r);
     let table = Table::Packed(&packed);
     let batch = |points: &[f32]| -> Vec<(Vec<u32>, f32)> {
-        let query = |vector| Query { vector, offsets: &offset, eligible: Eligible::AllBut(&[]), k: homes };
+        let query = |vector| Query { vector, offsets: &[], eligible: Eligible::AllBut(&[]), k: homes };
         let queries: Vec<Query<'_>> = points.chunks_exact(r).map(query).collect();
         let near = rank(&queries, &table, false).into_iter();
-        near.map(|ranked| (ranked.ids, -ranked.scores.first().copied().unwrap_or(0.0))).collect()
+        near.map(|ranked| (ranked.ids, ranked.scores.first().copied().unwrap_or(0.0))).collect()
     };
     let found: Vec<Vec<(Vec<u32>, f32)>> = points.par_chunks(BATCH * r).map(batch).collect();
-    let (ids, distances): (Vec<Vec<u32>>, Vec<f32>) = found.into_iter().flatten().unzip();
-    (ids.into_iter().flatten().collect(), distances)
+    let (ids, products): (Vec<Vec<u32>>, Vec<f32>) = found.into_iter().flatten().unzip();
+    (ids.into_iter().flatten().collect(), products)
 }
 
 /// The means of the points that are nearest to each centre. A centre with none goes to one of the points that are farthest
-/// from theirs.
-fn means(points: &[f32], nearest: &[u32], distances: &[f32], centres: &[f32], r: usize) -> Vec<f32> {
+/// from theirs, for their length.
+fn means(points: &[f32], nearest: &[u32], products: &[f32], centres: &[f32], r: usize) -> Vec<f32> {
     let (mut sums, mut counts) = (vec![0f64; centres.len()], vec![0usize; centres.len() / r]);
     for (point, &home) in points.chunks_exact(r).zip(nearest) {
         counts[home as usize] += 1;
@@ -158,7 +166,8 @@ fn means(points: &[f32], nearest: &[u32], distances: &[f32], centres: &[f32], r:
     let length = |i: usize| points[i * r..][..r].iter().map(|x| x * x).sum::<f32>();
     let mut far: Vec<(f32, usize)> = Vec::new();
     if counts.contains(&0) {
-        far = distances.iter().enumerate().map(|(i, half)| (half + 0.5 * length(i), i)).collect();
+        let sine = |(i, product): (usize, &f32)| (length(i) - product * product, i);
+        far = products.iter().enumerate().map(sine).collect();
         far.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
     }
     let mut means = Vec::with_capacity(centres.len());

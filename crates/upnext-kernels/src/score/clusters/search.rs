@@ -5,8 +5,8 @@ use crate::Rows;
 use crate::level::Chosen;
 use crate::score::best::Best;
 use crate::score::block::tidy;
-use crate::score::listed::{Listed, best_of};
-use crate::score::narrow::{Asked, Bounded, ask, up};
+use crate::score::listed::Listed;
+use crate::score::narrow::{Asked, Bounded, Candidate, all_of, ask, best_of, joined, less, up, wanted};
 use crate::score::{Eligible, Query, Ranked, Table, check, rank, scores};
 use crate::softmax::LogSumExp;
 use rayon::prelude::*;
@@ -70,7 +70,7 @@ struct Search<'a> {
     centres: Vec<f32>,
     visited: Vec<bool>,
     least: Best,
-    candidates: Vec<(f32, u32)>,
+    candidates: Vec<Candidate>,
     sum: Bounded,
     scores: Vec<f32>,
 }
@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
             barred: barred(&query.eligible, clusters.items),
             centres,
             visited: vec![false; count],
-            least: Best::new(query.k),
+            least: Best::new(wanted(query)),
             candidates: Vec::new(),
             sum: Bounded::new(),
             scores: Vec::new(),
@@ -109,11 +109,15 @@ impl<'a> Search<'a> {
             Probe::Best(count) => self.best(count),
         }
         let bar = self.least.settled();
-        let needed = self.candidates.iter().filter(|candidate| candidate.0 >= bar);
-        let mut ids: Vec<u32> = needed.map(|candidate| candidate.1).collect();
-        ids.sort_unstable();
-        let (scores, ids): (Vec<f32>, Vec<u32>) =
-            best_of(self.level, self.query, &ids, self.table).into_iter().unzip();
+        self.candidates.retain(|candidate| candidate.most >= bar);
+        let exact = all_of(self.level, self.query, &self.candidates, self.table);
+        let (scores, ids) = best_of(self.query.k, &self.candidates, &exact);
+        for (candidate, &exact) in self.candidates.iter().zip(&exact) {
+            // A copy whose own cluster was passed over is in no sum.
+            if self.visited[self.homes_of(candidate.id)[0] as usize] {
+                self.sum.replace(candidate, exact);
+            }
+        }
         if ids.len() < self.query.k || !scores.iter().all(|score| score.is_finite()) {
             return None;
         }
@@ -193,27 +197,33 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        let farthest = narrow.reach(slots).iter().copied().fold(0.0, f32::max);
-        sum(self, self.asked.length * f64::from(farthest) + 1e-30, &scores);
+        sum(self, self.slack(narrow.reach(slots)), &scores);
         self.scores = scores;
+    }
+
+    /// How far any of some scores may be off.
+    fn slack(&self, reach: &[f32]) -> f64 {
+        let farthest = reach.iter().copied().fold(0.0, f32::max);
+        self.asked.length * f64::from(farthest) + 1e-30
     }
 
     /// Takes what was scored among the candidates.
     fn take(&mut self, cluster: usize, first: usize, count: usize) {
         let reach = self.clusters.narrow.reach(first..first + count);
+        let slack = self.slack(reach);
         for at in 0..count {
-            let score = f64::from(self.scores[at]);
+            let score = self.scores[at];
             let off = self.asked.length * f64::from(reach[at]) + 1e-30;
-            let most = up(score + off);
-            if score == f64::NEG_INFINITY || most < self.least.bar() {
+            let most = up(f64::from(score) + off);
+            if score == f32::NEG_INFINITY || most < self.least.bar() {
                 continue;
             }
             let item = self.clusters.items_of_slots[first + at];
             if self.is_seen_before(item, cluster) {
                 continue;
             }
-            self.candidates.push((most, item));
-            let least = -up(off - score);
+            self.candidates.push(Candidate { id: item, score, most, slack });
+            let least = -up(off - f64::from(score));
             if least > self.least.bar() {
                 self.least.offer(least, item);
             }
@@ -222,10 +232,13 @@ impl<'a> Search<'a> {
 
     /// Whether an item stands in another visited cluster that is nearer to it: there it is taken, and not here.
     fn is_seen_before(&self, item: u32, cluster: usize) -> bool {
-        let homes = &self.clusters.homes;
-        let of_item = &homes.of_items[item as usize * homes.each..][..homes.each];
-        let nearer = of_item.iter().take_while(|&&home| home as usize != cluster);
+        let nearer = self.homes_of(item).iter().take_while(|&&home| home as usize != cluster);
         nearer.into_iter().any(|&home| self.visited[home as usize])
+    }
+
+    fn homes_of(&self, item: u32) -> &'a [u32] {
+        let homes = &self.clusters.homes;
+        &homes.of_items[item as usize * homes.each..][..homes.each]
     }
 
     /// The log-sum-exp with what was passed over, and by how much it may be wrong.
@@ -260,31 +273,13 @@ impl<'a> Search<'a> {
         if list.len() > TAKEN_OUT {
             return None;
         }
-        let homes = &self.clusters.homes;
-        let passed = |item: &&u32| !self.visited[homes.of_items[**item as usize * homes.each] as usize];
+        let passed = |item: &&u32| !self.visited[self.homes_of(**item)[0] as usize];
         let some: Vec<u32> = list.iter().filter(passed).copied().collect();
         let mut scores = Vec::with_capacity(some.len());
         Listed::default().score(self.level, self.query, &some, self.table, |_, score| scores.push(score));
         let mut sum = LogSumExp::new();
         sum.push(&scores);
         Some(sum.value())
-    }
-}
-
-/// `ln(e^a + e^b)`.
-fn joined(a: f64, b: f64) -> f64 {
-    let (high, low) = if a > b { (a, b) } else { (b, a) };
-    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
-}
-
-/// `ln(e^a - e^b)`, or that of nothing.
-fn less(a: f64, b: f64) -> f64 {
-    if b == f64::NEG_INFINITY {
-        a
-    } else if b < a {
-        a + (-(b - a).exp()).ln_1p()
-    } else {
-        f64::NEG_INFINITY
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Asked, Narrow, TILE, up};
 use crate::level::Chosen;
 use crate::score::best::{Bar, Best};
 use crate::score::block::{BLOCK, QUERIES, add, any_above, exclude, tidy};
-use crate::score::listed::best_of;
+use crate::score::listed::Listed;
 use crate::score::{Query, Ranked, Table, check, in_waves, rank};
 use crate::softmax::LogSumExp;
 
@@ -33,11 +33,15 @@ pub fn rank_narrow(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, pa
     let mut answers: Vec<Option<Ranked>> = Vec::with_capacity(queries.len());
     let level = Chosen::now();
     for (query, asked) in queries.iter().zip(&asked) {
-        let answer = asked.as_ref().and_then(|_| lists.next()).and_then(|list| {
-            let (scores, ids): (Vec<f32>, Vec<u32>) =
-                best_of(level, query, &list.ids, table).into_iter().unzip();
+        let answer = asked.as_ref().and_then(|_| lists.next()).and_then(|mut list| {
+            let exact = all_of(level, query, &list.candidates, table);
+            let (scores, ids) = best_of(query.k, &list.candidates, &exact);
             // Items without a finite score fill a list that is short of others; they are not searched here.
             let is_whole = ids.len() >= query.k && scores.iter().all(|score| score.is_finite());
+            list.candidates
+                .iter()
+                .zip(&exact)
+                .for_each(|(candidate, &exact)| list.sum.replace(candidate, exact));
             let (log_sum_exp, slack) = (list.sum.value(), list.sum.slack());
             let eligible = query.eligible.count(table.items());
             is_whole.then_some(Ranked { ids, scores, log_sum_exp, slack, is_certain: true, eligible })
@@ -61,10 +65,45 @@ pub(in crate::score) fn ask<'a>(query: &Query<'a>, narrow: &Narrow, items: usize
     if pays { Asked::new(query.vector, narrow) } else { None }
 }
 
-/// What may be among the best of a query.
+/// So many of the best are scored exactly even if fewer are asked for: they have most of the probability, and so the
+/// log-sum-exp is nearly exact where it matters.
+const SCORED: usize = 128;
+
+/// An item that may be among the best.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::score) struct Candidate {
+    pub(in crate::score) id: u32,
+    /// By narrow vectors.
+    pub(in crate::score) score: f32,
+    /// What it scores at most.
+    pub(in crate::score) most: f32,
+    /// What its score was thought to be wrong by in the sum.
+    pub(in crate::score) slack: f64,
+}
+
+/// The exact scores of candidates.
+pub(in crate::score) fn all_of(
+    level: Chosen,
+    query: &Query<'_>,
+    candidates: &[Candidate],
+    table: &Table<'_>,
+) -> Vec<f32> {
+    let ids: Vec<u32> = candidates.iter().map(|candidate| candidate.id).collect();
+    let mut scores = Vec::with_capacity(ids.len());
+    Listed::default().score(level, query, &ids, table, |_, score| scores.push(score));
+    scores
+}
+
+/// The best of candidates by their exact scores, best first, ties by id.
+pub(in crate::score) fn best_of(k: usize, candidates: &[Candidate], exact: &[f32]) -> (Vec<f32>, Vec<u32>) {
+    let mut best = Best::new(k);
+    candidates.iter().zip(exact).for_each(|(candidate, &score)| best.offer(score, candidate.id));
+    best.sorted().into_iter().unzip()
+}
+
+/// What may be among the best of a query, in the order of the items.
 struct Shortlist {
-    /// Ascending.
-    ids: Vec<u32>,
+    candidates: Vec<Candidate>,
     sum: Bounded,
 }
 
@@ -73,11 +112,15 @@ struct Shortlist {
 pub(in crate::score) struct Bounded {
     narrow: LogSumExp,
     high: LogSumExp,
+    /// What is known exactly, and what it was thought to add to either sum.
+    exact: LogSumExp,
+    replaced: [LogSumExp; 2],
 }
 
 impl Bounded {
     pub(in crate::score) const fn new() -> Bounded {
-        Bounded { narrow: LogSumExp::new(), high: LogSumExp::new() }
+        let nothing = LogSumExp::new();
+        Bounded { narrow: nothing, high: nothing, exact: nothing, replaced: [nothing; 2] }
     }
 
     /// Takes in scores that are wrong by at most `slack`.
@@ -93,15 +136,42 @@ impl Bounded {
         self.high.merge(&other.high);
     }
 
+    /// Takes an exact score instead of the narrow one of the same item.
+    pub(in crate::score) fn replace(&mut self, candidate: &Candidate, exact: f32) {
+        self.exact.push(&[exact]);
+        self.replaced[0].push(&[candidate.score]);
+        let mut one = LogSumExp::new();
+        one.push(&[candidate.score]);
+        // No more is taken off than was put on, whatever was rounded.
+        self.replaced[1].merge(&one.raised((candidate.slack as f32).next_down()));
+    }
+
     pub(in crate::score) fn value(&self) -> f64 {
-        self.narrow.value()
+        joined(less(self.narrow.value(), self.replaced[0].value()), self.exact.value())
     }
 
     /// How far the value may be from that of exact scores, but for the rounding of the sum itself. What scores that are as
     /// much too high take away is less: `E e^b · E e^-b ≥ 1`.
     pub(in crate::score) fn slack(&self) -> f64 {
-        let high = self.high.value();
-        if high == f64::NEG_INFINITY { 0.0 } else { high - self.narrow.value() }
+        let high = joined(less(self.high.value(), self.replaced[1].value()), self.exact.value());
+        if high == f64::NEG_INFINITY { 0.0 } else { (high - self.value()).max(0.0) }
+    }
+}
+
+/// `ln(e^a + e^b)`.
+pub(in crate::score) fn joined(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}
+
+/// `ln(e^a - e^b)`, or that of nothing.
+pub(in crate::score) fn less(a: f64, b: f64) -> f64 {
+    if b == f64::NEG_INFINITY {
+        a
+    } else if b < a {
+        a + (-(b - a).exp()).ln_1p()
+    } else {
+        f64::NEG_INFINITY
     }
 }
 
@@ -109,21 +179,25 @@ impl Bounded {
 struct State {
     /// The best scores that items have at least.
     least: Best,
-    /// Items, each with the score that it has at most.
-    candidates: Vec<(f32, u32)>,
+    candidates: Vec<Candidate>,
     sum: Bounded,
 }
 
+/// How many of the best must be among the candidates.
+pub(in crate::score) fn wanted(query: &Query<'_>) -> usize {
+    query.k.max(SCORED)
+}
+
 impl State {
-    fn new(k: usize) -> State {
-        State { least: Best::new(k), candidates: Vec::new(), sum: Bounded::new() }
+    fn new(query: &Query<'_>) -> State {
+        State { least: Best::new(wanted(query)), candidates: Vec::new(), sum: Bounded::new() }
     }
 }
 
 fn shortlists(queries: &[(&Query<'_>, &Asked<'_>)], narrow: &Narrow, parallel: bool) -> Vec<Shortlist> {
     let level = Chosen::now();
     let bars: Vec<Bar> = queries.iter().map(|_| Bar::new()).collect();
-    let mut merged: Vec<State> = queries.iter().map(|(query, _)| State::new(query.k)).collect();
+    let mut merged: Vec<State> = queries.iter().map(|(query, _)| State::new(query)).collect();
     let blocks = if queries.is_empty() { 0 } else { narrow.items.div_ceil(BLOCK) };
     let one = |room: &mut Vec<f32>, b| search(level, queries, narrow, b, &bars, room);
     in_waves(blocks, parallel, one, |found: Vec<Found>| {
@@ -135,11 +209,10 @@ fn shortlists(queries: &[(&Query<'_>, &Asked<'_>)], narrow: &Narrow, parallel: b
     });
     let list = |(state, (query, _)): (State, &(&Query<'_>, &Asked<'_>))| {
         let least = state.least.sorted();
-        let bar = if least.len() == query.k { least.last().map(|last| last.0) } else { None };
-        let needed = |candidate: &(f32, u32)| bar.is_none_or(|bar| candidate.0 >= bar);
+        let bar = if least.len() == wanted(query) { least.last().map(|last| last.0) } else { None };
+        let needed = |candidate: &Candidate| bar.is_none_or(|bar| candidate.most >= bar);
         // Blocks come in order, and each gives its candidates in order.
-        let ids = state.candidates.into_iter().filter(needed).map(|(_, id)| id).collect();
-        Shortlist { ids, sum: state.sum }
+        Shortlist { candidates: state.candidates.into_iter().filter(needed).collect(), sum: state.sum }
     };
     merged.into_iter().zip(queries).map(list).collect()
 }
@@ -147,7 +220,7 @@ fn shortlists(queries: &[(&Query<'_>, &Asked<'_>)], narrow: &Narrow, parallel: b
 /// What a block holds for one query.
 struct Found {
     least: Vec<(f32, u32)>,
-    candidates: Vec<(f32, u32)>,
+    candidates: Vec<Candidate>,
     sum: Bounded,
 }
 
@@ -161,7 +234,7 @@ fn search(
     room: &mut Vec<f32>,
 ) -> Vec<Found> {
     let end = ((b + 1) * BLOCK).min(narrow.items);
-    let mut states: Vec<State> = queries.iter().map(|(query, _)| State::new(query.k)).collect();
+    let mut states: Vec<State> = queries.iter().map(|(query, _)| State::new(query)).collect();
     states.iter_mut().zip(bars).for_each(|(state, bar)| state.least.raise(bar.get()));
     room.resize(room.len().max(queries.len().min(QUERIES) * TILE), 0.0);
     for from in (b * BLOCK..end).step_by(TILE) {
@@ -181,11 +254,12 @@ fn search(
     let found = states.into_iter().zip(bars).zip(queries).map(|((mut state, bar), (query, _))| {
         let known = state.least.bar();
         let least = state.least.sorted();
-        let last = least.last().filter(|_| least.len() == query.k).map_or(known, |last| last.0.max(known));
-        if least.len() == query.k {
+        let last =
+            least.last().filter(|_| least.len() == wanted(query)).map_or(known, |last| last.0.max(known));
+        if least.len() == wanted(query) {
             bar.raise(last);
         }
-        state.candidates.retain(|&(score, _)| score >= last);
+        state.candidates.retain(|candidate| candidate.most >= last);
         Found { least, candidates: state.candidates, sum: state.sum }
     });
     found.collect()
@@ -233,12 +307,12 @@ fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthe
             continue;
         }
         for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score > f32::NEG_INFINITY) {
-            let (at, score) = (i * 64 + j, f64::from(score));
+            let (at, off) = (i * 64 + j, reach.at(i * 64 + j));
             let id = (from + at) as u32;
-            let most = up(score + reach.at(at));
-            if f64::from(most) >= f64::from(state.least.bar()) {
-                state.candidates.push((most, id));
-                let least = -up(reach.at(at) - score);
+            let most = up(f64::from(score) + off);
+            if most >= state.least.bar() {
+                state.candidates.push(Candidate { id, score, most, slack });
+                let least = -up(off - f64::from(score));
                 if least > state.least.bar() {
                     state.least.offer(least, id);
                 }
