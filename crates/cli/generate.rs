@@ -46,6 +46,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let requests = args.requests.as_deref().map(|path| Requests::read(path, &generator)).transpose()?;
     let job = Job { map: generator.item_map(source.catalog()), deny, allow, rules, requests, args };
     job.check(&generator)?;
+    if let Some(caveat) = generator.caveat(args.methods.of(args.method)) {
+        say::news(&format!("note: {caveat}"));
+    }
     if args.dry_run {
         return try_out(args, &job, &source, &generator);
     }

@@ -12,6 +12,7 @@ mod fallback;
 mod folder;
 #[cfg(test)]
 mod methods;
+mod multi_token;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
