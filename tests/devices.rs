@@ -89,7 +89,8 @@ fn states_and_gradients_of_the_padded_decoder_are_the_jagged_ones() {
         };
         for drop in [None, Some(Drop { seed: 5, step: 2, rate: 0.2 })] {
             let rows = leaf(&Device::Cpu);
-            let states = model.forward(rows.as_tensor(), &token_rows, &offsets, drop, Products::F32).unwrap();
+            let states =
+                model.forward(rows.as_tensor(), &token_rows, &offsets, drop, Products::F32, None).unwrap();
             let weights = weights(token_rows.len() * rank);
             let gradients = weighted(&states, weights.clone());
             for device in devices() {

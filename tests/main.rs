@@ -10,6 +10,7 @@ mod determinism;
 mod devices;
 mod encode;
 mod front_door;
+mod horizons;
 mod inspect;
 mod nights;
 mod pipeline;

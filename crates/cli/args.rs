@@ -211,7 +211,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
     /// Measure whole lists by this method against all that came next (protocol last:N), instead of ranks of the next item;
-    /// several, joined by commas, stand beside each other: top-k, beam, hybrid, sample.
+    /// several, joined by commas, stand beside each other: top-k, multi-token, beam, hybrid, sample.
     #[arg(long, value_name = "METHOD", value_delimiter = ',', conflicts_with_all = ["predictions", "report"])]
     pub(crate) method: Vec<MethodName>,
     /// Items in a list of --method.

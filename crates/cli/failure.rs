@@ -62,6 +62,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
                     | Error::NotBuiltFor { .. }
                     | Error::NoDevice { .. }
                     | Error::TowerOnDevice
+                    | Error::HorizonsOnDevice
                     | Error::From(_)
             )
         })

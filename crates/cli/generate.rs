@@ -58,6 +58,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         true => "stopping; finished parts stay, and the same command goes on from them",
         false => "stopping; no list will be written",
     })?;
+    if let Some(caveat) = generator.caveat(args.methods.of(args.method)) {
+        say::news(&format!("note: {caveat}"));
+    }
     let source = Source::open(args, &generator)?;
     if args.dry_run {
         return trial::try_out(args, &job, &source, earlier);

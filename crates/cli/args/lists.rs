@@ -68,7 +68,7 @@ pub(crate) struct GenerateArgs {
     /// Items in a list.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) length: u32,
-    /// How a list is found: all of it from one pass; by beam search; its first items by beam search and the rest from one
+    /// How a list is found: all of it from one pass, by the next item or each place by its own horizon; by beam search; its first items by beam search and the rest from one
     /// pass; or joined from lists drawn by chance.
     #[arg(long, value_name = "METHOD", default_value = "top-k")]
     pub(crate) method: MethodName,
@@ -178,6 +178,7 @@ pub(crate) struct MethodArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MethodName {
     TopK,
+    MultiToken,
     Beam,
     Hybrid,
     Sample,
@@ -188,6 +189,7 @@ impl std::fmt::Display for MethodName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::TopK => "top-k",
+            Self::MultiToken => "multi-token",
             Self::Beam => "beam",
             Self::Hybrid => "hybrid",
             Self::Sample => "sample",
@@ -201,6 +203,7 @@ impl MethodArgs {
         let groups = self.groups.unwrap_or(1) as usize;
         match name {
             MethodName::TopK => Method::TopK,
+            MethodName::MultiToken => Method::MultiToken,
             MethodName::Beam if groups > 1 => {
                 Method::DiverseBeam { width, groups, diversity: self.diversity.unwrap_or(0.5) }
             }

@@ -43,6 +43,9 @@ pub(super) fn run(
             _ => {}
         }
     }
+    if let Some(caveat) = args.method.iter().find_map(|&method| generator.caveat(args.methods.of(method))) {
+        say::news(&format!("note: {caveat}"));
+    }
     let mut made = Vec::new();
     if !args.no_baselines {
         for baseline in baselines::fit(asked, features, Watched::default())? {

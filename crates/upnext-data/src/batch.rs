@@ -22,6 +22,23 @@ pub struct Batch {
     pub times: Vec<i64>,
     /// (b) whose window it is; a user with a long history may have several.
     pub users: Vec<UserId>,
+    /// Training events that follow each window's last target: as many as are looked ahead to, where there are so many.
+    pub beyond: Vec<ItemId>,
+    /// (b + 1) where in `beyond` each window's begin.
+    pub beyond_offsets: Vec<usize>,
+}
+
+impl Batch {
+    /// What followed a token of a window, the next item first, as far as the batch knows. Nothing in it is past the end of
+    /// the training sequence.
+    ///
+    /// # Panics
+    /// When there is no such window, or the token is not in it.
+    pub fn ahead(&self, window: usize, token: usize) -> impl Iterator<Item = ItemId> {
+        let within = &self.targets[token..self.offsets[window + 1]];
+        let beyond = &self.beyond[self.beyond_offsets[window]..self.beyond_offsets[window + 1]];
+        within.iter().chain(beyond).copied()
+    }
 }
 
 /// How large a batch is.
@@ -41,6 +58,7 @@ pub struct Batches<'a> {
     window: usize,
     size: BatchSize,
     seed: u64,
+    horizons: usize,
     /// Users of whom only a share trains each epoch, and the share.
     replayed: Option<(Vec<bool>, f64)>,
 }
@@ -80,7 +98,13 @@ impl<'a> Batches<'a> {
         if train.iter().all(|&events| events < 2) {
             return Err(Error::NoPairs);
         }
-        Ok(Self { histories, train: train.to_vec(), window, size, seed, replayed: None })
+        Ok(Self { histories, train: train.to_vec(), window, size, seed, horizons: 1, replayed: None })
+    }
+
+    /// The same, whose batches know the next `horizons` events after every token, so far as they train; one if not told.
+    #[must_use]
+    pub fn looking_ahead(self, horizons: usize) -> Self {
+        Self { horizons, ..self }
     }
 
     /// The same, but of the users marked `old` only about `share` train in an epoch, drawn anew for each.
@@ -118,9 +142,11 @@ impl<'a> Batches<'a> {
         let mut pieces = Vec::new();
         for (user, &events) in self.train.iter().enumerate().filter(|&(user, _)| self.trains(epoch, user)) {
             let (user, first) = (user as u32, self.histories.offsets()[user] as usize);
-            self.cut(epoch, user, events.saturating_sub(1), |pairs| {
+            let all = events.saturating_sub(1);
+            self.cut(epoch, user, all, |pairs| {
                 let (start, len) = (first + pairs.start, pairs.len() as u32);
-                pieces.push(Piece { start, len, user: UserId(user) });
+                let beyond = (all - pairs.end).min(self.horizons.saturating_sub(1));
+                pieces.push(Piece { start, len, beyond: beyond as u32, user: UserId(user) });
             });
         }
         shuffle(
@@ -167,11 +193,12 @@ impl BatchSize {
     }
 }
 
-/// One window: `len` pairs, the first token being event `start` of all events.
+/// One window: `len` pairs, the first token being event `start` of all events, and `beyond` further events.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     start: usize,
     len: u32,
+    beyond: u32,
     user: UserId,
 }
 
@@ -210,8 +237,11 @@ impl Epoch<'_> {
             offsets: Vec::with_capacity(pieces.len() + 1),
             times: Vec::with_capacity(n),
             users: pieces.iter().map(|piece| piece.user).collect(),
+            beyond: Vec::new(),
+            beyond_offsets: Vec::with_capacity(pieces.len() + 1),
         };
         batch.offsets.push(0);
+        batch.beyond_offsets.push(0);
         let (items, times) = (self.histories.items(), self.histories.times());
         for piece in pieces {
             let (start, end) = (piece.start, piece.start + piece.len as usize);
@@ -219,6 +249,8 @@ impl Epoch<'_> {
             batch.targets.extend_from_slice(&items[start + 1..end + 1]);
             batch.times.extend_from_slice(&times[start..end]);
             batch.offsets.push(batch.tokens.len());
+            batch.beyond.extend_from_slice(&items[end + 1..end + 1 + piece.beyond as usize]);
+            batch.beyond_offsets.push(batch.beyond.len());
         }
         batch
     }

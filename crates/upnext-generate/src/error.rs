@@ -77,6 +77,16 @@ pub enum RequestError {
         /// Most of them ([`crate::MAX_WIDTH`]), where there is a most.
         most: Option<usize>,
     },
+    /// Places were to be read from horizons of their own, and the model has none.
+    #[error(
+        "the method multi-token reads each place of a list from a horizon of its own, and this model {}: train one with \
+         [model] horizons = K, or ask for the method top-k",
+        if *merged { "was trained on all horizons merged" } else { "knows the next item alone" }
+    )]
+    NoHorizons {
+        /// Whether the model was trained on several horizons merged.
+        merged: bool,
+    },
     /// Beams cannot be dealt out to groups.
     #[error("{width} beams cannot be dealt out evenly to {groups} groups: ask for a multiple")]
     Groups {
@@ -216,6 +226,7 @@ impl RequestError {
         matches!(
             self,
             Self::Reserve { .. }
+                | Self::NoHorizons { .. }
                 | Self::Pin { .. }
                 | Self::PinsAndCap { .. }
                 | Self::Shares { .. }

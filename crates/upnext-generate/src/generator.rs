@@ -7,7 +7,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use upnext_data::{Catalog, ItemId};
 use upnext_model::folder::Index;
-use upnext_model::{Adjusting, ModelConfig, ModelManifest, Served, Vectors};
+use upnext_model::{Adjusting, Cache, ModelConfig, ModelManifest, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
@@ -264,12 +264,22 @@ impl Generator {
         &self.served
     }
 
-    /// The slate of one plan whose prompt has been read before.
-    pub(crate) fn answer_after(&self, plan: &Plan, prompts: Prompts<'_>) -> Result<Slate, RequestError> {
+    /// The slate of one plan whose prompt has been read before: `(k, r)` are the states after it, of all horizons.
+    pub(crate) fn answer_after(
+        &self,
+        plan: &Plan,
+        states_kr: &[f32],
+        cache: &Cache,
+    ) -> Result<Slate, RequestError> {
+        let (engine, horizons) = (self.engine_of_caller(), self.config().own_horizons());
         let lists = match plan.asks_network() {
             false => self.without_network(plan)?,
-            true if plan.grows() => only(search::answer_after(&[plan], prompts, self.engine_of_caller()))?,
-            true => only(one_pass::answer_after(&[plan], prompts.states_br, self.engine_of_caller()))?,
+            true if plan.grows() => {
+                let states_br = &states_kr[..engine.vectors.rank()];
+                let prompts = Prompts { states_br, caches: std::slice::from_ref(cache) };
+                only(search::answer_after(&[plan], prompts, engine))?
+            }
+            true => only(one_pass::answer_after(&[plan], states_kr, horizons, engine))?,
         };
         Ok(self.slate(plan, &lists))
     }

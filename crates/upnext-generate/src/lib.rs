@@ -99,6 +99,7 @@
 #![forbid(unsafe_code)]
 
 mod attribute;
+mod caveat;
 mod eligible;
 mod error;
 mod explain;
@@ -107,6 +108,7 @@ mod fallback;
 mod generator;
 mod item_map;
 mod item_set;
+mod multi_token;
 mod one_pass;
 mod options;
 mod plan;
@@ -121,6 +123,7 @@ mod slate;
 mod stop;
 
 pub use attribute::Attribute;
+pub use caveat::Caveat;
 pub use error::{Error, RequestError, Result, SnapshotError};
 pub use explain::{Explanation, Reason};
 pub use generator::Generator;

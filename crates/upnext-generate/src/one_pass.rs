@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use upnext_data::ItemId;
 use upnext_model::Vectors;
 
-use crate::RequestError;
 use crate::plan::Plan;
-use crate::score::{Answer, Ask, Engine, Partition, Place, Scored};
+use crate::score::{Answer, Ask, Engine, Lists, Partition, Place, Scored};
+use crate::{RequestError, multi_token};
 
 /// Most probable items that likeness is weighed over or rules are tried on, and how many for each place.
-const POOL: (usize, usize) = (50, 5);
+pub(crate) const POOL: (usize, usize) = (50, 5);
 
 /// A list that one state is to complete.
 pub(crate) struct Start<'a> {
@@ -29,17 +29,36 @@ pub(crate) struct Start<'a> {
 /// Answers plans that have a prompt and at least one place, together.
 pub(crate) fn answer(plans: &[&Plan], engine: Engine<'_>) -> Vec<Answer> {
     let prompts: Vec<_> = plans.iter().map(|plan| plan.prompt.as_slice()).collect();
-    match engine.prefill(&prompts, None) {
-        Ok(states_br) => answer_after(plans, &states_br, engine),
+    let horizons = plans.iter().map(|plan| plan.horizons).max().unwrap_or(1);
+    match engine.prefill_ahead(&prompts, None, horizons) {
+        Ok(states_bkr) => answer_after(plans, &states_bkr, horizons, engine),
         Err(error) => vec![Err(error); plans.len()],
     }
 }
 
-/// The same where the prompts have been read before: `(b, r)` are the states after them.
-pub(crate) fn answer_after(plans: &[&Plan], states_br: &[f32], engine: Engine<'_>) -> Vec<Answer> {
-    let states = states_br.chunks_exact(engine.vectors.rank());
-    let starts = plans.iter().zip(states).map(|(&plan, state)| Start { plan, state, begun: Vec::new() });
-    complete(starts.collect(), engine)
+/// The same where the prompts have been read before: `(b, k, r)` are the states after them, of at least as many horizons
+/// as the plans read.
+pub(crate) fn answer_after(
+    plans: &[&Plan],
+    states_bkr: &[f32],
+    horizons: usize,
+    engine: Engine<'_>,
+) -> Vec<Answer> {
+    let rank = engine.vectors.rank();
+    let mut answers: Vec<Answer> = vec![Ok(Lists::default()); plans.len()];
+    let (mut next, mut ahead) = (Vec::new(), Vec::new());
+    for (slot, (&plan, states)) in plans.iter().zip(states_bkr.chunks_exact(horizons * rank)).enumerate() {
+        match plan.horizons > 1 {
+            true => ahead.push((slot, (plan, states))),
+            false => next.push((slot, Start { plan, state: &states[..rank], begun: Vec::new() })),
+        }
+    }
+    let (slots, starts): (Vec<usize>, Vec<Start<'_>>) = next.into_iter().unzip();
+    let next = slots.into_iter().zip(complete(starts, engine));
+    let (slots, starts): (Vec<usize>, Vec<(&Plan, &[f32])>) = ahead.into_iter().unzip();
+    let ahead = slots.into_iter().zip(multi_token::complete(&starts, engine));
+    next.chain(ahead).for_each(|(slot, answer)| answers[slot] = answer);
+    answers
 }
 
 /// A list on its way to completion.

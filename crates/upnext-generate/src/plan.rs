@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     /// Items that the list will have: those asked for, or all eligible ones if these are fewer.
     pub(crate) places: usize,
     pub(crate) way: Way,
+    /// Horizons that places are read from; 1 where all are from the state of the next item.
+    pub(crate) horizons: usize,
     /// Further lists that are wanted.
     pub(crate) alternatives: usize,
     pub(crate) stop: Stop,
@@ -70,8 +72,9 @@ impl Plan {
         let (catalog, window) = (&served.catalog, served.config.window);
         let length = request.length.unwrap_or(served.generation.length);
         let keep_seen = request.keep_seen.unwrap_or(served.generation.keep_seen);
+        let horizons = horizons(request.method, &served.config)?;
         let steps = match request.method {
-            Method::TopK => 0,
+            Method::TopK | Method::MultiToken => 0,
             Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Sample { .. } => {
                 length.saturating_sub(1)
             }
@@ -106,6 +109,7 @@ impl Plan {
             diversify: request.diversify,
             places,
             way: Way::new(request, places),
+            horizons,
             alternatives: request.alternatives,
             stop: request.stop.clone(),
             requested: length,
@@ -178,10 +182,21 @@ impl Way {
                 count: draws,
                 seed: request.seed,
             }),
-            Method::TopK | Method::Beam { .. } | Method::DiverseBeam { .. } | Method::Hybrid { .. } => {
-                Self::OnePass
-            }
+            Method::TopK
+            | Method::MultiToken
+            | Method::Beam { .. }
+            | Method::DiverseBeam { .. }
+            | Method::Hybrid { .. } => Self::OnePass,
         }
+    }
+}
+
+/// How many of a model's horizons a method reads.
+fn horizons(method: Method, config: &ModelConfig) -> Result<usize, RequestError> {
+    match (method, config.own_horizons()) {
+        (Method::MultiToken, 1) => Err(RequestError::NoHorizons { merged: config.merge_horizons }),
+        (Method::MultiToken, own) => Ok(own),
+        _ => Ok(1),
     }
 }
 

@@ -37,6 +37,10 @@ impl<'a> From<(&'a str, i64)> for Event<'a> {
 pub enum Method {
     /// The most probable next items, all from one pass.
     TopK,
+    /// Each place from a horizon of its own, all from one pass: place j is the item that the model holds most probable as the
+    /// j-th event to come, among those that do not stand before it. What the model has no horizon for is taken from its last
+    /// one. For models with `horizons` of their own ([`upnext_model::ModelConfig::own_horizons`]).
+    MultiToken,
     /// The most probable list that a search with `width` partial lists finds, each item after those before it.
     Beam {
         /// w: partial lists kept after each step, 1 to [`MAX_WIDTH`]. One is greedy search.
@@ -338,7 +342,7 @@ impl RequestBuilder {
             return Err(RequestError::Alternatives);
         }
         match self.request.method {
-            Method::TopK => {}
+            Method::TopK | Method::MultiToken => {}
             Method::Beam { width } => within("beams", width)?,
             Method::DiverseBeam { width, groups, diversity } => {
                 within("beams", width)?;

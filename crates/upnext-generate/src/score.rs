@@ -55,6 +55,11 @@ impl Partition {
 }
 
 impl Scored {
+    /// The items, ordered by score and then by id.
+    pub(crate) fn items(&self) -> &[u32] {
+        &self.ids
+    }
+
     /// The items, ordered by score and then by id, with log-probabilities under a partition.
     pub(crate) fn places(&self, partition: Partition) -> Vec<Place> {
         let scored = self.ids.iter().zip(&self.scores);
@@ -119,7 +124,18 @@ impl Engine<'_> {
         prompts: &[&[ItemId]],
         caches: Option<&mut [Cache]>,
     ) -> Result<Vec<f32>, RequestError> {
-        self.network.prefill(prompts, self.vectors, caches, self.parallel).map_err(network)
+        self.prefill_ahead(prompts, caches, 1)
+    }
+
+    /// The same, `(b, k, r)`, for so many horizons of the model.
+    pub(crate) fn prefill_ahead(
+        &self,
+        prompts: &[&[ItemId]],
+        caches: Option<&mut [Cache]>,
+        horizons: usize,
+    ) -> Result<Vec<f32>, RequestError> {
+        let read = self.network.prefill_ahead(prompts, self.vectors, caches, self.parallel, horizons);
+        read.map_err(network)
     }
 
     /// States `(w, r)` after one more token for each hypothesis.
@@ -129,7 +145,19 @@ impl Engine<'_> {
         prompts: &[&Cache],
         own: &mut [Cache],
     ) -> Result<Vec<f32>, RequestError> {
-        self.network.extend(tokens, prompts, own, self.vectors, self.parallel).map_err(network)
+        self.extend_ahead(tokens, prompts, own, 1)
+    }
+
+    /// The same, `(w, k, r)`, for so many horizons of the model.
+    pub(crate) fn extend_ahead(
+        &self,
+        tokens: &[ItemId],
+        prompts: &[&Cache],
+        own: &mut [Cache],
+        horizons: usize,
+    ) -> Result<Vec<f32>, RequestError> {
+        let read = self.network.extend_ahead(tokens, prompts, own, self.vectors, self.parallel, horizons);
+        read.map_err(network)
     }
 
     /// For every state `(b, r)` the log-probabilities of some items, over what a plan holds eligible.

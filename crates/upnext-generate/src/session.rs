@@ -8,7 +8,6 @@ use upnext_model::Cache;
 
 use crate::plan::{Known, Plan};
 use crate::request::Past;
-use crate::search::Prompts;
 use crate::{Event, Generator, Request, RequestError, Slate, SnapshotError};
 
 /// Version of snapshots.
@@ -44,8 +43,8 @@ pub struct Session<G> {
     cache: Cache,
     /// The event, among those that are read, at which the window begins.
     start: usize,
-    /// `(r)` the state after the window; empty when nothing is read.
-    state: Vec<f32>,
+    /// `(k, r)` the states after the window, of all horizons of the model; empty when nothing is read.
+    states: Vec<f32>,
     /// Why the window could not be read, if it could not: then nothing else is to be trusted.
     broken: Option<RequestError>,
 }
@@ -67,7 +66,7 @@ struct Version {
 
 impl<G: Deref<Target = Generator>> Session<G> {
     /// Reads a history. `reserve` is the decode steps of the longest list that will be asked for: its length - 1 by
-    /// beams or draws, 0 for [`crate::Method::TopK`].
+    /// beams or draws, 0 for [`crate::Method::TopK`] and [`crate::Method::MultiToken`].
     ///
     /// # Errors
     /// [`RequestError::Reserve`] when more than half of the window is to be reserved.
@@ -85,8 +84,8 @@ impl<G: Deref<Target = Generator>> Session<G> {
             history.iter().map(|event| (event.key.to_owned(), event.at)).collect();
         events.sort_by_key(|(_, at)| *at);
         let cache = Cache::with_capacity(generator.config(), window);
-        let (known, start, state, broken) = (Known::default(), 0, Vec::new(), None);
-        let mut session = Self { generator, reserve, events, known, cache, start, state, broken };
+        let (known, start, states, broken) = (Known::default(), 0, Vec::new(), None);
+        let mut session = Self { generator, reserve, events, known, cache, start, states, broken };
         session.read_all()?;
         Ok(session)
     }
@@ -144,8 +143,7 @@ impl<G: Deref<Target = Generator>> Session<G> {
             return Err(error.clone());
         }
         let plan = Plan::after(&self.known, Some(self.reserve), request, self.generator.served())?;
-        let prompts = Prompts { states_br: &self.state, caches: std::slice::from_ref(&self.cache) };
-        self.generator.answer_after(&plan, prompts)
+        self.generator.answer_after(&plan, &self.states, &self.cache)
     }
 
     /// How many events the history has, read or not.
@@ -171,10 +169,11 @@ impl<G: Deref<Target = Generator>> Session<G> {
     fn read_window(&mut self) -> Result<(), RequestError> {
         let prompt = self.known.prompt(self.generator.config().window, self.reserve);
         self.start = self.known.read.len() - prompt.len();
-        self.state.clear();
+        self.states.clear();
         if !prompt.is_empty() {
             let caches = std::slice::from_mut(&mut self.cache);
-            let read = self.generator.engine_of_caller().prefill(&[prompt], Some(caches));
+            let horizons = self.generator.config().own_horizons();
+            let read = self.generator.engine_of_caller().prefill_ahead(&[prompt], Some(caches), horizons);
             return self.keep(read);
         }
         Ok(())
@@ -182,7 +181,7 @@ impl<G: Deref<Target = Generator>> Session<G> {
 
     fn keep(&mut self, read: Result<Vec<f32>, RequestError>) -> Result<(), RequestError> {
         match read {
-            Ok(state) => self.state = state,
+            Ok(states) => self.states = states,
             Err(error) => self.broken = Some(error),
         }
         self.broken.clone().map_or(Ok(()), Err)
@@ -193,11 +192,12 @@ impl<G: Deref<Target = Generator>> Session<G> {
         let prompt = self.known.prompt(self.generator.config().window, self.reserve);
         let moves = self.known.read.len() - prompt.len() != self.start;
         let [.., last] = *prompt else { return self.read_window() };
-        if moves || self.state.is_empty() {
+        if moves || self.states.is_empty() {
             return self.read_window();
         }
         let (nothing, own) = (Cache::new(self.generator.config()), std::slice::from_mut(&mut self.cache));
-        let read = self.generator.engine_of_caller().extend(&[last], &[&nothing], own);
+        let horizons = self.generator.config().own_horizons();
+        let read = self.generator.engine_of_caller().extend_ahead(&[last], &[&nothing], own, horizons);
         self.keep(read)
     }
 }

@@ -36,6 +36,9 @@ impl<'a> Dropped<'a> {
 /// and `positive (m)` holds `weight · (p(positive) - 1)`: the gradients of `weight · loss` by each logit. The result
 /// is the sum of the rows' losses, without the weight.
 ///
+/// `shares (m)` say how much each row counts beside the others, in the gradients and in the sum; where they are empty, all
+/// rows count 1.
+///
 /// A correction that moves all negatives of one row alike (as Q' of arXiv:2507.09331 does) can be taken off the
 /// row's positive instead, since a softmax does not see a common shift.
 ///
@@ -47,6 +50,7 @@ pub fn cross_entropy_rows(
     log_kq: &[f32],
     dropped: &Dropped<'_>,
     weight: f32,
+    shares: &[f32],
 ) -> f64 {
     let (m, k) = (logits.rows(), logits.cols());
     assert!(
@@ -60,13 +64,15 @@ pub fn cross_entropy_rows(
         "{} row starts",
         dropped.starts.len()
     );
+    assert!(shares.is_empty() || shares.len() == m, "{} shares for {m} rows", shares.len());
     let level = Chosen::now();
     let mut loss = 0f64;
     for (j, positive) in positive.iter_mut().enumerate() {
-        let row = Row { positive: *positive, log_kq, dropped: dropped.of(j), weight };
+        let share = shares.get(j).copied().unwrap_or(1.0);
+        let row = Row { positive: *positive, log_kq, dropped: dropped.of(j), weight: share * weight };
         let (row_loss, coefficient) = cross_entropy_row(level, logits.row_mut(j), &row);
         *positive = coefficient;
-        loss += row_loss;
+        loss += f64::from(share) * row_loss;
     }
     loss
 }
@@ -185,14 +191,15 @@ simd! {
     }
 }
 
-/// In place: `weight · exp(logit - lse[row])`, the coefficients of an item block under a full softmax.
+/// In place: `weights[row] · exp(logit - lse[row])`, the coefficients of an item block under a full softmax.
 ///
 /// # Panics
-/// When `lse` has not one value a row.
-pub fn probability_rows(mut logits: RowsMut<'_>, lse: &[f64], weight: f32) {
-    assert!(lse.len() == logits.rows(), "{} log-sum-exps for {logits:?}", lse.len());
+/// When `lse` and `weights` have not one value a row.
+pub fn probability_rows(mut logits: RowsMut<'_>, lse: &[f64], weights: &[f32]) {
+    let rows = logits.rows();
+    assert!(lse.len() == rows && weights.len() == rows, "{} log-sum-exps for {logits:?}", lse.len());
     let level = Chosen::now();
-    for (j, &lse) in lse.iter().enumerate() {
+    for (j, (&lse, &weight)) in lse.iter().zip(weights).enumerate() {
         probability_row(level, logits.row_mut(j), lse as f32, weight);
     }
 }
@@ -255,7 +262,8 @@ mod tests {
 
     #[test]
     fn losses_and_gradients_agree_with_differences_for_any_number_of_negatives() {
-        for k in [0usize, 1, 31, 32, 45] {
+        let unequal = [1.5f32, 0.25, 0.75];
+        for (k, shares) in [0usize, 1, 31, 32, 45].into_iter().flat_map(|k| [(k, &[][..]), (k, &unequal)]) {
             let m = 3;
             let logits: Vec<f32> = noise(1, m * k).iter().map(|x| x * 5.0).collect();
             let (positives, log_kq) = (noise(2, m), noise(3, k));
@@ -264,12 +272,13 @@ mod tests {
             let dropped = Dropped { starts: &starts, columns: &columns };
             let (mut d_logits, mut d_positive) = (logits.clone(), positives.clone());
             let view = RowsMut::new(&mut d_logits, m, k);
-            let total = cross_entropy_rows(view, &mut d_positive, &log_kq, &dropped, 0.25);
+            let total = cross_entropy_rows(view, &mut d_positive, &log_kq, &dropped, 0.25, shares);
             let mut sum = 0.0;
             for j in 0..m {
+                let share = shares.get(j).map_or(1.0, |&share| f64::from(share));
                 let row: Vec<f64> = logits[j * k..(j + 1) * k].iter().map(|&x| f64::from(x)).collect();
                 let (positive, mine) = (f64::from(positives[j]), dropped.of(j));
-                sum += loss(positive, &row, &log_kq, mine);
+                sum += share * loss(positive, &row, &log_kq, mine);
                 let mut truth: Vec<f64> = (0..k)
                     .map(|i| {
                         let moved = |by: f64| {
@@ -277,11 +286,11 @@ mod tests {
                             row[i] += by;
                             loss(positive, &row, &log_kq, mine)
                         };
-                        0.25 * (moved(1e-5) - moved(-1e-5)) / 2e-5
+                        0.25 * share * (moved(1e-5) - moved(-1e-5)) / 2e-5
                     })
                     .collect();
                 let moved = |by: f64| loss(positive + by, &row, &log_kq, mine);
-                truth.push(0.25 * (moved(1e-5) - moved(-1e-5)) / 2e-5);
+                truth.push(0.25 * share * (moved(1e-5) - moved(-1e-5)) / 2e-5);
                 let mut got = d_logits[j * k..(j + 1) * k].to_vec();
                 assert!(mine.iter().all(|&c| got[c as usize] == 0.0));
                 got.push(d_positive[j]);
@@ -321,7 +330,7 @@ mod tests {
             assert!((all.value() - truth).abs() < 1e-6, "{size}: {} {truth}", all.value());
         }
         let mut row = x.clone();
-        probability_rows(RowsMut::new(&mut row, 1, 5000), &[truth], 2.0);
+        probability_rows(RowsMut::new(&mut row, 1, 5000), &[truth], &[2.0]);
         assert!((row.iter().map(|&x| f64::from(x)).sum::<f64>() - 2.0).abs() < 1e-4);
     }
 

@@ -3,7 +3,11 @@
 //! Names are those of the `[model]` table of a run's configuration and of `config.json` in a model folder.
 //! Letters: d width · h heads · e head width · l layers · m hidden width · r rank · i items · T window.
 
+mod tower;
+
 use serde::{Deserialize, Serialize};
+
+pub use tower::TowerConfig;
 
 use crate::error::{Error, Result};
 
@@ -13,6 +17,8 @@ const MAX_WIDTH: usize = 1 << 16;
 const MAX_LAYERS: usize = 1 << 10;
 /// Largest window.
 const MAX_WINDOW: usize = 1 << 20;
+/// Largest number of horizons.
+const MAX_HORIZONS: usize = 1 << 8;
 /// Largest number of elements of all parameters together: 2^36 f32 values are 256 GiB.
 const MAX_PARAMETERS: usize = 1 << 36;
 
@@ -75,107 +81,22 @@ pub struct ModelConfig {
     pub dropout: f32,
     /// Whether one table serves as input and output vectors.
     pub tied: bool,
+    /// K: how many of the events to come a position is trained to tell. Beyond one, a learned vector for each further
+    /// horizon is added to a position's state before the head, so that one pass tells place j of a list from horizon j.
+    #[serde(skip_serializing_if = "is_one")]
+    pub horizons: usize,
+    /// Whether all horizons share one distribution instead (arXiv 2605.23312): what comes soon, in any order. Its
+    /// probabilities are not those of the next item.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merge_horizons: bool,
     /// What lifts item vectors by what items are like; none for a model of ids alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tower: Option<TowerConfig>,
 }
 
-/// The semantic tower: item vectors out of features, and how the collaborative rows are hidden in training, so that the
-/// decoder learns to read items that have none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TowerConfig {
-    /// Width between the two products of each modality's network, which stands beside a linear map.
-    pub hidden: usize,
-    /// Chance that an item is read without its collaborative row, in [0, 1).
-    pub mask_input: f32,
-    /// Chance that an item is scored without its collaborative row, in [0, 1).
-    pub mask_output: f32,
-    /// Decoupled weight decay of the tower's matrices in training, beside that of all others. The more, the less a tower
-    /// learns its items by heart instead of what they share, and the less it dares to say of an item alone: orders among
-    /// cold items get better, and fewer of these reach the top of all (see `loss.cold_boost` of a run's configuration).
-    pub weight_decay: f32,
-    /// The same of the item rows that a step touches: above 0, rows are kept small deltas beside what features say, the idea
-    /// of arXiv 2507.19473, to compare with masking. 0 for none.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub row_weight_decay: f32,
-    /// Items with fewer training events are served without their collaborative row.
-    pub cold_below: u64,
-    /// Above 0, a row of an item with c training events counts c / (c + gate), in training and in serving, and what
-    /// stands in for it the rest: a gate by count, to compare with masking. 0 for none.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub gate: f32,
-    /// Names and widths of the modalities, in byte order of the names; filled in from the features when training starts.
-    pub modalities: Vec<(String, usize)>,
-}
-
-impl Default for TowerConfig {
-    fn default() -> Self {
-        Self {
-            hidden: 16,
-            mask_input: 0.1,
-            mask_output: 0.1,
-            weight_decay: 0.3,
-            row_weight_decay: 0.0,
-            cold_below: 1,
-            gate: 0.0,
-            modalities: Vec::new(),
-        }
-    }
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_zero(value: &f32) -> bool {
-    *value == 0.0
-}
-
-impl TowerConfig {
-    /// Whether rows are ever hidden in training, wholly or in part, so that what stands in for them is trained.
-    #[must_use]
-    pub fn trains_stand_in(&self) -> bool {
-        self.mask_input > 0.0 || self.mask_output > 0.0 || self.gate > 0.0
-    }
-
-    /// How much of its row counts for an item with so many training events; none where all of it does.
-    #[must_use]
-    pub fn share(&self, count: u64) -> Option<f32> {
-        (self.gate > 0.0).then(|| count as f32 / (count as f32 + self.gate))
-    }
-
-    fn validate(&self) -> Result<()> {
-        between("model.tower.hidden", self.hidden, MAX_WIDTH)?;
-        for (key, rate) in
-            [("model.tower.mask_input", self.mask_input), ("model.tower.mask_output", self.mask_output)]
-        {
-            if !(0.0..1.0).contains(&rate) {
-                return Err(refused(key, &rate, "must lie in [0, 1)".to_owned()));
-            }
-        }
-        for (key, decay) in [
-            ("model.tower.weight_decay", self.weight_decay),
-            ("model.tower.row_weight_decay", self.row_weight_decay),
-        ] {
-            if !(0.0..=10.0).contains(&decay) {
-                return Err(refused(key, &decay, "must lie in [0, 10]".to_owned()));
-            }
-        }
-        if !(0.0..f32::INFINITY).contains(&self.gate) {
-            return Err(refused("model.tower.gate", &self.gate, "must be a number from 0 up".to_owned()));
-        }
-        if self.cold_below == 0 {
-            return Err(refused("model.tower.cold_below", &0, "must be at least 1".to_owned()));
-        }
-        for (place, (name, width)) in self.modalities.iter().enumerate() {
-            let plain = !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-            if !plain || self.modalities[..place].iter().any(|(other, _)| other >= name) {
-                let need = "must have names of letters, digits, - and _, ascending, each once".to_owned();
-                return Err(refused("model.tower.modalities", name, need));
-            }
-            between("model.tower.modalities", *width, MAX_WIDTH)?;
-        }
-        Ok(())
-    }
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// What a file may say: any subset of the keys, none unknown.
@@ -193,6 +114,8 @@ struct Raw {
     positions: Positions,
     dropout: f32,
     tied: bool,
+    horizons: usize,
+    merge_horizons: bool,
     tower: Option<TowerConfig>,
 }
 
@@ -210,6 +133,8 @@ impl Default for ModelConfig {
             positions: Positions::Learned,
             dropout: 0.2,
             tied: true,
+            horizons: 1,
+            merge_horizons: false,
             tower: None,
         }
     }
@@ -229,9 +154,26 @@ impl Default for Raw {
             positions,
             dropout,
             tied,
+            horizons,
+            merge_horizons,
             tower,
         } = ModelConfig::default();
-        Self { block, layers, width, heads, hidden, rank, project, window, positions, dropout, tied, tower }
+        Self {
+            block,
+            layers,
+            width,
+            heads,
+            hidden,
+            rank,
+            project,
+            window,
+            positions,
+            dropout,
+            tied,
+            horizons,
+            merge_horizons,
+            tower,
+        }
     }
 }
 
@@ -251,6 +193,8 @@ impl TryFrom<Raw> for ModelConfig {
             positions,
             dropout,
             tied,
+            horizons,
+            merge_horizons,
             tower,
         } = raw;
         let config = Self {
@@ -265,6 +209,8 @@ impl TryFrom<Raw> for ModelConfig {
             positions,
             dropout,
             tied,
+            horizons,
+            merge_horizons,
             tower,
         };
         config.validate()?;
@@ -287,6 +233,12 @@ impl ModelConfig {
     #[must_use]
     pub fn entering_scale(&self) -> Option<f32> {
         (!self.project).then(|| (self.width as f32).sqrt())
+    }
+
+    /// How many horizons have a state of their own; 1 where all share one.
+    #[must_use]
+    pub fn own_horizons(&self) -> usize {
+        if self.merge_horizons { 1 } else { self.horizons }
     }
 
     /// Checks what the types cannot say.
@@ -314,6 +266,11 @@ impl ModelConfig {
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(refused("model.dropout", &self.dropout, "must lie in [0, 1)".to_owned()));
+        }
+        between("model.horizons", self.horizons, MAX_HORIZONS)?;
+        if self.merge_horizons && self.horizons == 1 {
+            let need = "merges `model.horizons`, which is 1: set it to 2 or more".to_owned();
+            return Err(refused("model.merge_horizons", &true, need));
         }
         self.tower.as_ref().map_or(Ok(()), TowerConfig::validate)?;
         self.parameter_count(0).map(|_| ())
@@ -362,69 +319,4 @@ fn refused(key: &'static str, value: &impl ToString, need: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> std::result::Result<ModelConfig, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_empty_table_is_the_default() {
-        assert_eq!(parse("{}").unwrap(), ModelConfig::default());
-    }
-
-    #[test]
-    fn a_configuration_survives_json() {
-        let config =
-            ModelConfig { positions: Positions::Rotary, dropout: 0.1, tied: false, ..Default::default() };
-        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
-    }
-
-    #[test]
-    fn each_bad_value_is_refused_by_name() {
-        for (json, named) in [
-            (r#"{"layers": 0}"#, "model.layers"),
-            (r#"{"width": 1099511627776}"#, "model.width"),
-            (r#"{"width": 65536, "rank": 65536, "hidden": 65536, "layers": 1024}"#, "model parameters"),
-            (r#"{"heads": 3}"#, "model.width"),
-            (r#"{"heads": 0}"#, "model.heads"),
-            (r#"{"width": 6, "heads": 2, "positions": "rotary"}"#, "model.width"),
-            (r#"{"project": false, "rank": 32}"#, "model.rank"),
-            (r#"{"dropout": 1.0}"#, "model.dropout"),
-            (r#"{"dropout": -0.1}"#, "model.dropout"),
-            (r#"{"window": 0}"#, "model.window"),
-            (r#"{"layer": 2}"#, "layer"),
-            (r#"{"block": "recurrent"}"#, "recurrent"),
-            (r#"{"rank": -1}"#, "-1"),
-            (r#"{"tower": {"hidden": 0}}"#, "model.tower.hidden"),
-            (r#"{"tower": {"mask_input": 1.0}}"#, "model.tower.mask_input"),
-            (r#"{"tower": {"weight_decay": -1}}"#, "model.tower.weight_decay"),
-            (r#"{"tower": {"row_weight_decay": 11}}"#, "model.tower.row_weight_decay"),
-            (r#"{"tower": {"cold_below": 0}}"#, "model.tower.cold_below"),
-            (r#"{"tower": {"modalities": [["b", 2], ["a", 2]]}}"#, "ascending"),
-            (r#"{"tower": {"modalities": [["a/b", 2]]}}"#, "letters"),
-            (r#"{"tower": {"gate": -1.0}}"#, "model.tower.gate"),
-            (r#"{"tower": {"depth": 2}}"#, "depth"),
-        ] {
-            let message = parse(json).unwrap_err();
-            assert!(message.contains(named), "{json}: {message}");
-        }
-    }
-
-    #[test]
-    fn parameters_of_a_small_model_are_counted_by_hand() {
-        let config = ModelConfig {
-            layers: 1,
-            width: 4,
-            heads: 2,
-            hidden: 3,
-            rank: 2,
-            window: 5,
-            ..ModelConfig::default()
-        };
-        // table 10·2, project_in 4·2, head 2·4, positions 5·4, qkv 12·4, out 4·4, gate_up 6·4, down 4·3
-        assert_eq!(config.parameter_count(10).unwrap(), 20 + 8 + 8 + 20 + 48 + 16 + 24 + 12);
-        assert!(matches!(config.parameter_count(1 << 40), Err(Error::TooLarge { .. })));
-    }
-}
+mod tests;

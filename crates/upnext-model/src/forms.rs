@@ -46,7 +46,7 @@ pub(crate) trait Forms {
     fn norm(&self, x: &Tensor) -> candle_core::Result<Tensor>;
 }
 
-/// States `g(x)` `(n, r)` of the batch that the forms stand for.
+/// `(n, d)` outputs of the last layer for the batch that the forms stand for.
 pub(crate) fn decode(
     forms: &impl Forms,
     config: &ModelConfig,
@@ -70,11 +70,21 @@ pub(crate) fn decode(
         x_nd = forms.attention(&x_nd, matrix("attention.qkv")?, matrix("attention.out")?, sub)?;
         x_nd = forms.mlp(&x_nd, matrix("mlp.gate_up")?, matrix("mlp.down")?, sub)?;
     }
-    x_nd = forms.norm(&x_nd)?;
-    if config.project {
-        x_nd = forms.linear(&x_nd, parameters.get("head.project")?)?;
-    }
     Ok(x_nd)
+}
+
+/// States `g(x)` `(n, r)`: the final norm, and the head.
+pub(crate) fn head(
+    forms: &impl Forms,
+    config: &ModelConfig,
+    parameters: &Parameters,
+    x_nd: &Tensor,
+) -> Result<Tensor> {
+    let x_nd = forms.norm(x_nd)?;
+    match config.project {
+        true => Ok(forms.linear(&x_nd, parameters.get("head.project")?)?),
+        false => Ok(x_nd),
+    }
 }
 
 /// A jagged batch without padding.

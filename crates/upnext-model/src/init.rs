@@ -41,6 +41,9 @@ const LOGIT_STD: f32 = 0.16;
 /// Root mean square of an item's vector as it enters the decoder.
 const ENTERING_STD: f32 = LOGIT_STD;
 
+/// The vectors of the horizons after the first, `(K - 1, d)`.
+pub(crate) const HORIZONS: &str = "head.horizons";
+
 /// Values that one key draws; a fixed number, so that threads do not move a bit.
 const BLOCK: usize = 1 << 16;
 
@@ -76,6 +79,10 @@ pub fn specs(config: &ModelConfig) -> Vec<Spec> {
         specs.push(spec(format!("decoder.{layer}.attention.out"), d, d, added * fan_in(d)));
         specs.push(spec(format!("decoder.{layer}.mlp.gate_up"), 2 * m, d, fan_in(d)));
         specs.push(spec(format!("decoder.{layer}.mlp.down"), d, m, added * fan_in(m)));
+    }
+    if config.own_horizons() > 1 {
+        // The far ones begin as the first.
+        specs.push(spec(HORIZONS.to_owned(), config.own_horizons() - 1, d, 0.0));
     }
     if config.project {
         specs.push(spec("head.project".to_owned(), r, d, fan_in(d)));

@@ -23,6 +23,7 @@ pub mod model;
 pub mod network;
 pub mod ops;
 pub mod padded;
+pub mod reads;
 pub mod tower;
 pub mod vectors;
 
@@ -36,4 +37,5 @@ pub use init::Parameters;
 pub use items::Table;
 pub use model::Model;
 pub use network::Network;
+pub use reads::Reads;
 pub use vectors::Vectors;

@@ -11,12 +11,13 @@ use upnext_kernels::rotary::Rotary;
 use crate::config::{ModelConfig, Positions};
 use crate::dropout::Drop;
 use crate::error::{Error, Result};
-use crate::forms::{Composed, Fused, Jagged, decode};
+use crate::forms::{Composed, Forms, Fused, Jagged, decode, head};
 use crate::init::{self, Parameters};
 use crate::items::Table;
 use crate::network::Network;
 use crate::ops::Layout;
-use crate::ops::gather::Segments;
+use crate::ops::gather::{self, Segments};
+use crate::reads::{Pick, Reads};
 use crate::vectors::Vectors;
 
 /// A model's values, with the forward pass that gradients flow through.
@@ -109,7 +110,8 @@ impl Model {
         &mut self.parameters
     }
 
-    /// States `g(x)` `(n, r)` of every token, to be scored against output rows by dot products.
+    /// States `g(x)` `(n, r)` of every token, to be scored against output rows by dot products; or those that `reads` names,
+    /// `(N, r)` and in its order.
     ///
     /// # Shapes
     /// `rows_ur` `(u, r)`: the step's gathered input rows; `token_rows` `(n)`: which of them each token is;
@@ -126,9 +128,10 @@ impl Model {
         offsets: &[usize],
         drop: Option<Drop>,
         products: Products,
+        reads: Option<&Reads>,
     ) -> Result<Tensor> {
         let forms = Fused(self.jagged(rows_ur, token_rows, offsets, products)?);
-        decode(&forms, &self.config, &self.parameters, rows_ur, drop)
+        self.states(&forms, gather::run, rows_ur, drop, reads)
     }
 
     /// The same as [`Model::forward`], composed of candle's own operations: for tests and other devices.
@@ -142,9 +145,29 @@ impl Model {
         offsets: &[usize],
         drop: Option<Drop>,
         products: Products,
+        reads: Option<&Reads>,
     ) -> Result<Tensor> {
         let forms = Composed(self.jagged(rows_ur, token_rows, offsets, products)?);
-        decode(&forms, &self.config, &self.parameters, rows_ur, drop)
+        let pick: Pick = |leaf, segments| gather::reference(leaf, segments);
+        self.states(&forms, pick, rows_ur, drop, reads)
+    }
+
+    fn states(
+        &self,
+        forms: &impl Forms,
+        pick: Pick,
+        rows_ur: &Tensor,
+        drop: Option<Drop>,
+        reads: Option<&Reads>,
+    ) -> Result<Tensor> {
+        let x_nd = decode(forms, &self.config, &self.parameters, rows_ur, drop)?;
+        let Some(reads) = reads else { return head(forms, &self.config, &self.parameters, &x_nd) };
+        let (expected, found) = (x_nd.dim(0)?, reads.batch());
+        if found != expected {
+            return Err(Error::Size { what: "the batch that states are read of", found, expected });
+        }
+        let x_nd = reads.before_head(x_nd, &self.parameters, pick)?;
+        reads.after_head(head(forms, &self.config, &self.parameters, &x_nd)?, pick)
     }
 
     /// The decoder as it is now, frozen for serving.

@@ -3,7 +3,7 @@
 //! The sub-layers are the `forward` functions of [`crate::ops`], which training's fused operations call, too. Their
 //! products have one fixed order per output row, so a row's bits depend on its own history alone.
 //!
-//! Letters: b histories · w hypotheses · n positions · d width · r rank.
+//! Letters: b histories · w hypotheses · n positions · k horizons read · d width · r rank.
 
 mod pass;
 
@@ -18,6 +18,7 @@ use upnext_kernels::rotary::Rotary;
 use crate::cache::Cache;
 use crate::config::{ModelConfig, Positions};
 use crate::error::{Error, Result};
+use crate::init::HORIZONS;
 use crate::ops::attention::{self, Memory};
 use crate::ops::{Layout, mlp};
 use crate::vectors::Vectors;
@@ -33,6 +34,8 @@ pub struct Network {
     project_in: Option<Packed>,
     positions: Option<Vec<f32>>,
     layers: Vec<Layer>,
+    /// `(K - 1, d)` the vectors of the horizons after the first.
+    horizons: Vec<f32>,
     head: Option<Packed>,
 }
 
@@ -68,12 +71,13 @@ impl Network {
         }
         let learned = config.positions == Positions::Learned;
         let positions = if learned { Some(values("positions")?) } else { None };
+        let horizons = if config.own_horizons() > 1 { values(HORIZONS)? } else { Vec::new() };
         let (mut project_in, mut head) = (None, None);
         if config.project {
             project_in = Some(Packed::transposed(&values("items.project_in")?, d, r));
             head = Some(Packed::transposed(&values("head.project")?, r, d));
         }
-        Ok(Self { config: config.clone(), project_in, positions, layers, head })
+        Ok(Self { config: config.clone(), project_in, positions, layers, horizons, head })
     }
 
     /// The model's sizes and switches.
@@ -94,10 +98,27 @@ impl Network {
         &self,
         histories: &[&[ItemId]],
         vectors: &Vectors<'_>,
-        mut caches: Option<&mut [Cache]>,
+        caches: Option<&mut [Cache]>,
         parallel: bool,
     ) -> Result<Vec<f32>> {
+        self.prefill_ahead(histories, vectors, caches, parallel, 1)
+    }
+
+    /// The same for the first `horizons` of the model: `(b, k, r)` states, of which those of the first horizon have the
+    /// bits of [`Network::prefill`].
+    ///
+    /// # Errors
+    /// As [`Network::prefill`], and when the model has not so many horizons.
+    pub fn prefill_ahead(
+        &self,
+        histories: &[&[ItemId]],
+        vectors: &Vectors<'_>,
+        mut caches: Option<&mut [Cache]>,
+        parallel: bool,
+        horizons: usize,
+    ) -> Result<Vec<f32>> {
         self.check_vectors(vectors)?;
+        self.check_horizons(horizons)?;
         let mut offsets = vec![0; histories.len() + 1];
         for (j, items) in histories.iter().enumerate() {
             self.check_history(j, items, vectors)?;
@@ -110,11 +131,12 @@ impl Network {
             return Ok(Vec::new());
         }
         let layout = Layout::new(&offsets)?;
-        let mut out = vec![0.0; histories.len() * self.config.rank];
+        let width = horizons * self.config.rank;
+        let mut out = vec![0.0; histories.len() * width];
         let (mut rest, mut tasks) = (&mut out[..], Vec::new());
         for lane in layout.lanes() {
             for group in layout.groups(lane) {
-                let (states, below) = rest.split_at_mut(group.len() * self.config.rank);
+                let (states, below) = rest.split_at_mut(group.len() * width);
                 let own = caches.take().map(|all| {
                     let (own, below) = all.split_at_mut(group.len());
                     caches = Some(below);
@@ -161,19 +183,37 @@ impl Network {
         vectors: &Vectors<'_>,
         parallel: bool,
     ) -> Result<Vec<f32>> {
+        self.extend_ahead(tokens, prompts, own, vectors, parallel, 1)
+    }
+
+    /// The same for the first `horizons` of the model: `(w, k, r)` states.
+    ///
+    /// # Errors
+    /// As [`Network::extend`], and when the model has not so many horizons.
+    pub fn extend_ahead(
+        &self,
+        tokens: &[ItemId],
+        prompts: &[&Cache],
+        own: &mut [Cache],
+        vectors: &Vectors<'_>,
+        parallel: bool,
+        horizons: usize,
+    ) -> Result<Vec<f32>> {
         self.check_vectors(vectors)?;
+        self.check_horizons(horizons)?;
         self.check_caches(tokens.len(), prompts.iter().copied())?;
         self.check_caches(tokens.len(), own.iter())?;
         for (j, &token) in tokens.iter().enumerate() {
             vectors.check(token)?;
             self.check_length(j, prompts[j].len() + own[j].len() + 1)?;
         }
-        let mut out = vec![0.0; tokens.len() * self.config.rank];
+        let width = horizons * self.config.rank;
+        let mut out = vec![0.0; tokens.len() * width];
         let tasks = tokens
             .chunks(HYPOTHESES)
             .zip(prompts.chunks(HYPOTHESES))
             .zip(own.chunks_mut(HYPOTHESES))
-            .zip(out.chunks_mut(HYPOTHESES * self.config.rank))
+            .zip(out.chunks_mut(HYPOTHESES * width))
             .collect();
         spread(tasks, parallel, |scratch, (((tokens, prompts), own), states)| {
             self.step(tokens, prompts, own, vectors, states, scratch)
@@ -186,6 +226,14 @@ impl Network {
             return Ok(());
         }
         Err(Error::Size { what: "an item vector", found: vectors.rank(), expected: self.config.rank })
+    }
+
+    fn check_horizons(&self, horizons: usize) -> Result<()> {
+        let own = self.config.own_horizons();
+        if (1..=own).contains(&horizons) {
+            return Ok(());
+        }
+        Err(Error::Size { what: "the number of horizons read", found: horizons, expected: own })
     }
 
     fn check_history(&self, j: usize, items: &[ItemId], vectors: &Vectors<'_>) -> Result<()> {

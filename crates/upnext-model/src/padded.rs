@@ -16,7 +16,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::config::{ModelConfig, Positions};
 use crate::dropout::{Drop, Site};
-use crate::forms::{Forms, Sub, decode};
+use crate::forms::{Forms, Sub, decode, head};
 use crate::init::Parameters;
 use crate::ops::attention::{Rectangle, Rectangles, angles, attend};
 use crate::ops::rows::{Gathered, Inverse, PADDING, Parcel, Sent, drop_tokens, gather_rows};
@@ -216,7 +216,7 @@ impl Padded {
         rows_ur: &Tensor,
         drop: Option<Drop>,
     ) -> crate::Result<Tensor> {
-        decode(self, config, parameters, rows_ur, drop)
+        head(self, config, parameters, &decode(self, config, parameters, rows_ur, drop)?)
     }
 
     /// `x · wᵀ` in the type of products, the result f32.

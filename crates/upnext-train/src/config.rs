@@ -72,7 +72,7 @@ impl TryFrom<Raw> for RunConfig {
 
     fn try_from(raw: Raw) -> std::result::Result<Self, Refused> {
         let config = Self { model: raw.model, loss: raw.loss, train: raw.train.resolve()? };
-        config.loss.validate(config.model.tower.as_ref())?;
+        config.loss.validate(&config.model)?;
         config.train.validate(config.model.window)?;
         Ok(config)
     }

@@ -16,7 +16,7 @@ use crate::config::Correction;
 use crate::negatives::{Draw, Sampler};
 use crate::sampled_softmax::Candidates;
 
-/// Candidates of a step under a correction.
+/// Candidates of a step under a correction, every row of which counts alike.
 ///
 /// `targets` `(n)` are the true items; `target_rows` `(n)` and `negative_rows` (one a drawn id) are their rows in the
 /// leaf that is scored.
@@ -44,7 +44,7 @@ pub fn candidates(
         Correction::None | Correction::Logq => Vec::new(),
         Correction::Rest => targets.iter().map(|&target| rest_raise(sampler, draw, target)).collect(),
     };
-    Candidates { targets: target_rows, negatives: negative_rows, log_kq, raised }
+    Candidates { targets: target_rows, negatives: negative_rows, log_kq, raised, shares: Vec::new() }
 }
 
 /// `ln((1 - q(p)) / k_p)`: what `rest` adds to all of a row's negatives; 0 when none is left.

@@ -75,6 +75,9 @@ pub enum Error {
     /// A model with a tower was to be trained on a device.
     #[error("a model with a tower trains on the CPU: use --device cpu")]
     TowerOnDevice,
+    /// A model of several horizons was to be trained on a device.
+    #[error("a model of more than one of model.horizons trains on the CPU: use --device cpu")]
+    HorizonsOnDevice,
     /// Another process trains in the run folder.
     #[error("another training is writing to {}: wait for it, stop it, or name another folder", .0.display())]
     Busy(PathBuf),

@@ -9,7 +9,8 @@
 #![forbid(unsafe_code)]
 
 pub mod adam;
-pub mod align;
+pub mod ahead;
+mod align;
 mod checkpoint;
 mod clock;
 pub mod config;

@@ -41,7 +41,7 @@ impl Estimate {
         } else if most == self.parameters {
             "the matrices need most: lower model.width, model.hidden or model.layers"
         } else if most == self.step {
-            "a step needs most: lower train.users or train.tokens, model.window, model.layers or loss.count"
+            "a step needs most: lower train.users or train.tokens, model.window, model.layers, model.horizons or loss.count"
         } else {
             "validation needs most: use fewer --threads or lower model.window"
         }
@@ -132,6 +132,9 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
     let layer = 8 * d + 3 * m + model.heads as u64;
     // Embeddings and states with their gradients, the states' copies in the loss.
     let ends = 8 * d + 8 * r;
+    // The states of further horizons have both as well; where one distribution is for all, the copies alone.
+    let state = 8 * r + if model.own_horizons() > 1 { 8 * d } else { 0 };
+    let further = tokens.saturating_mul(model.horizons as u64 - 1).saturating_mul(state);
     let draws = config.loss.count as u64;
     let (loss, scored) = match config.loss.kind {
         LossKind::SampledSoftmax => (draws * (16 * r + 512), draws.min(items)),
@@ -147,7 +150,7 @@ fn step_bytes(config: &RunConfig, tokens: u64, items: u64) -> u64 {
         rows.saturating_mul((wide + 6 * model.rank) as u64)
     };
     let lifted = model.tower.as_ref().map_or(0, read);
-    let activations = tokens.saturating_mul(l * layer + ends).saturating_add(lifted);
+    let activations = tokens.saturating_mul(l * layer + ends).saturating_add(further).saturating_add(lifted);
     activations.saturating_add(loss).saturating_add(rows).saturating_mul(4).saturating_add(tokens * 3 * 64)
 }
 
@@ -228,6 +231,19 @@ mod tests {
         assert_eq!(large.tables, 1_000_000 * (3 * 64 * 4 + 32));
         assert_eq!(small.parameters, large.parameters);
         assert!(large.step < 2 * small.step);
+    }
+
+    #[test]
+    fn a_step_grows_with_the_states_that_its_loss_reads() {
+        let train = vec![100; 1000];
+        let at = |horizons, merge_horizons| {
+            let mut config = RunConfig::default();
+            (config.model.horizons, config.model.merge_horizons) = (horizons, merge_horizons);
+            estimate(&config, 10_000, &train).unwrap()
+        };
+        let (one, five, merged) = (at(1, false), at(5, false), at(5, true));
+        assert!(one.step < merged.step && merged.step < five.step);
+        assert_eq!((merged.parameters, five.parameters), (one.parameters, one.parameters + 5 * 4 * 64 * 4));
     }
 
     #[test]

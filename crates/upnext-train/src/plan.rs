@@ -7,14 +7,15 @@ use candle_core::{Device, Tensor};
 use upnext_data::chance::{Key, Purpose};
 use upnext_data::{Batch, ItemFeatures, ItemId};
 use upnext_kernels::dropout::Mask;
-use upnext_model::{TowerConfig, tower};
+use upnext_model::{Reads, TowerConfig, tower};
 
-use crate::Result;
+use crate::ahead::{Ahead, Asked};
 use crate::align::Pairs;
 use crate::config::{Correction, LossConfig, LossKind};
 use crate::correction::candidates;
 use crate::negatives::Sampler;
 use crate::sampled_softmax::Candidates;
+use crate::{Result, RunConfig};
 
 /// What the loss of a step is computed against.
 #[derive(Clone, Debug)]
@@ -26,16 +27,25 @@ pub enum Scored {
         /// Rows and corrections.
         candidates: Arc<Candidates>,
     },
-    /// `(n)` true items, against the whole table.
-    All(Vec<u32>),
+    /// Against the whole table, whose rows the truths are.
+    All(Truths),
     /// Against all items that have a training event, in a leaf of their own: what the full softmax is for a model with a
     /// tower, which must not learn that cold items are never watched.
     Trained {
         /// `(u)` the items, ascending.
         ids: Vec<u32>,
-        /// `(n)` the leaf row of each true item.
-        targets: Vec<u32>,
+        /// In leaf rows.
+        truths: Truths,
     },
+}
+
+/// What is true in each row that a full softmax scores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truths {
+    /// `(n)` the row of each true item.
+    pub targets: Vec<u32>,
+    /// `(n)` how much each counts beside the others; empty where all count alike.
+    pub shares: Vec<f32>,
 }
 
 /// A step, ready to be computed.
@@ -49,6 +59,8 @@ pub struct Plan {
     pub token_rows: Vec<u32>,
     /// `(b + 1)` where each history begins.
     pub offsets: Vec<usize>,
+    /// Which states the loss reads, where it is not each token's one: then their number is n for the loss.
+    pub reads: Option<Reads>,
     /// What the loss is computed against.
     pub scored: Scored,
     /// What a tower adds to the leaves' rows, and which of them are hidden; in models that have one.
@@ -87,6 +99,8 @@ pub struct Planner<'a> {
     aligns: bool,
     cold_boost: f32,
     tower: Option<Lifting<'a>>,
+    /// Absent where only the next item is asked for.
+    ahead: Option<Ahead>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
     index: Index,
@@ -104,7 +118,13 @@ impl<'a> Planner<'a> {
         };
         let (aligns, index) = (loss.align > 0.0, Index::new(counts.len()));
         let cold_boost = loss.cold_boost as f32;
-        Self { seed, tied, aligns, cold_boost, tower: None, sampler, index }
+        Self { seed, tied, aligns, cold_boost, tower: None, ahead: None, sampler, index }
+    }
+
+    /// The same for as many horizons as the configuration has. The batches must look ahead so far.
+    #[must_use]
+    pub fn with_horizons(self, config: &RunConfig) -> Self {
+        Self { ahead: Ahead::new(config), ..self }
     }
 
     /// The same for a model with a tower over these features.
@@ -122,12 +142,12 @@ impl<'a> Planner<'a> {
     /// The plan of a step.
     ///
     /// # Errors
-    /// When there is no room for the features of its items.
+    /// When there is no room for the features of its items, or the batch has more tokens than can be numbered.
     ///
     /// # Panics
     /// When the batch holds an item that was not counted.
     pub fn plan(&mut self, step: u64, batch: Batch) -> Result<Plan> {
-        let mut plan = self.without_lifts(step, batch);
+        let mut plan = self.without_lifts(step, batch)?;
         plan.lifts = self.lifts(&plan)?;
         self.lower_hidden(&mut plan);
         Ok(plan)
@@ -197,36 +217,51 @@ impl<'a> Planner<'a> {
     }
 
     /// What the full softmax scores.
-    fn against_all(&mut self, targets: Vec<u32>) -> Scored {
-        let Some(Lifting { counts, .. }) = self.tower else { return Scored::All(targets) };
+    fn against_all(&mut self, Truths { targets, shares }: Truths) -> Scored {
+        let Some(Lifting { counts, .. }) = self.tower else { return Scored::All(Truths { targets, shares }) };
         let trained: Vec<u32> =
             (0..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item).collect();
         let ids = self.index.distinct(&[&trained, &targets]);
         let [targets] = self.index.rows(&ids, &[&targets]);
-        Scored::Trained { ids, targets }
+        Scored::Trained { ids, truths: Truths { targets, shares } }
     }
 
-    fn without_lifts(&mut self, step: u64, batch: Batch) -> Plan {
-        let lifts = None;
+    /// The true items of a batch, and of which states they are asked.
+    fn truths(&self, batch: &Batch) -> Result<(Truths, Option<Reads>)> {
+        match &self.ahead {
+            Some(ahead) => {
+                let Asked { targets, shares, reads } = ahead.ask(batch)?;
+                Ok((Truths { targets, shares }, Some(reads)))
+            }
+            None => {
+                let targets = batch.targets.iter().map(|&ItemId(id)| id).collect();
+                Ok((Truths { targets, shares: Vec::new() }, None))
+            }
+        }
+    }
+
+    fn without_lifts(&mut self, step: u64, batch: Batch) -> Result<Plan> {
+        let (truths, reads) = self.truths(&batch)?;
         let tokens: Vec<u32> = batch.tokens.iter().map(|&ItemId(id)| id).collect();
-        let targets: Vec<u32> = batch.targets.iter().map(|&ItemId(id)| id).collect();
-        let offsets = batch.offsets;
+        let (offsets, lifts) = (batch.offsets, None);
         let Some((sampler, correction)) = &self.sampler else {
             let ids = self.index.distinct(&[&tokens]);
             let token_rows = self.index.rows(&ids, &[&tokens]).concat();
-            let scored = self.against_all(targets);
-            return Plan { step, ids, token_rows, offsets, scored, lifts };
+            let scored = self.against_all(truths);
+            return Ok(Plan { step, ids, token_rows, offsets, reads, scored, lifts });
         };
         let draw = sampler.draw(self.seed, step);
+        let Truths { targets, shares } = truths;
         let candidates = |target_rows, negative_rows| {
-            Arc::new(candidates(*correction, sampler, &draw, &targets, target_rows, negative_rows))
+            let of_rows = candidates(*correction, sampler, &draw, &targets, target_rows, negative_rows);
+            Arc::new(Candidates { shares, ..of_rows })
         };
         if self.tied {
             let lists = [&tokens[..], &targets, &draw.ids];
             let ids = self.index.distinct(&lists);
             let [token_rows, target_rows, negative_rows] = self.index.rows(&ids, &lists);
             let scored = Scored::Sampled { ids: None, candidates: candidates(target_rows, negative_rows) };
-            return Plan { step, ids, token_rows, offsets, scored, lifts };
+            return Ok(Plan { step, ids, token_rows, offsets, reads, scored, lifts });
         }
         let ids = self.index.distinct(&[&tokens]);
         let token_rows = self.index.rows(&ids, &[&tokens]).concat();
@@ -234,7 +269,7 @@ impl<'a> Planner<'a> {
         let [target_rows, negative_rows] = self.index.rows(&scored_ids, &[&targets, &draw.ids]);
         let scored =
             Scored::Sampled { ids: Some(scored_ids), candidates: candidates(target_rows, negative_rows) };
-        Plan { step, ids, token_rows, offsets, scored, lifts }
+        Ok(Plan { step, ids, token_rows, offsets, reads, scored, lifts })
     }
 }
 
@@ -275,18 +310,10 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upnext_data::UserId;
+    use crate::testing::batch_of;
 
     fn batch() -> Batch {
-        let ids = |ids: &[u32]| ids.iter().map(|&id| ItemId(id)).collect::<Vec<_>>();
-        let (tokens, targets) = (ids(&[7, 3, 3, 9]), ids(&[3, 5, 9, 7]));
-        Batch {
-            tokens,
-            targets,
-            offsets: vec![0, 2, 4],
-            times: vec![0; 4],
-            users: vec![UserId(0), UserId(1)],
-        }
+        batch_of(&[&[7, 3, 5], &[3, 9, 7]])
     }
 
     fn plan(kind: LossKind, tied: bool) -> Plan {
@@ -324,6 +351,6 @@ mod tests {
     fn the_full_softmax_gathers_inputs_alone() {
         let plan = plan(LossKind::FullSoftmax, true);
         assert_eq!(plan.ids, [3, 7, 9]);
-        assert!(matches!(plan.scored, Scored::All(targets) if targets == [3, 5, 9, 7]));
+        assert!(matches!(plan.scored, Scored::All(truths) if truths.targets == [3, 5, 9, 7]));
     }
 }

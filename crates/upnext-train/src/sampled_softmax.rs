@@ -30,6 +30,8 @@ pub struct Candidates {
     pub log_kq: Vec<f32>,
     /// `(n)` added to all of a row's negative logits; empty for zeros.
     pub raised: Vec<f32>,
+    /// `(n)` how much each row counts beside the others; empty where all count alike.
+    pub shares: Vec<f32>,
 }
 
 /// Rows that are computed together: their logits stay in cache.
@@ -39,7 +41,7 @@ const MAX_LANES: usize = 16;
 /// Most floats of those sums, all lanes together (32 MiB).
 const LANE_FLOATS: usize = 1 << 23;
 
-/// Mean over n of `-ln p(true item)` among the row's candidates; a negative that is the row's true item is dropped.
+/// Mean over n, by the rows' shares, of `-ln p(true item)` among the row's candidates; a negative that is the row's true item is dropped.
 ///
 /// # Errors
 /// When shapes disagree or a row is not in the leaf.
@@ -61,7 +63,16 @@ pub fn reference(h_nr: &Tensor, rows_ur: &Tensor, candidates: &Candidates) -> Re
     let dropped_nk = Tensor::full(f32::MIN, (n, k), device)?;
     let negative_nk = hit_nk.where_cond(&dropped_nk, &corrected_nk)?;
     let all_nc = Tensor::cat(&[&positive_n1, &negative_nk], 1)?;
-    (all_nc.log_sum_exp(1)? - positive_n1.squeeze(1)?)?.mean_all()
+    let loss_n = (all_nc.log_sum_exp(1)? - positive_n1.squeeze(1)?)?;
+    if candidates.shares.is_empty() {
+        return loss_n.mean_all();
+    }
+    (loss_n * Tensor::from_slice(&candidates.shares, n, device)?)?.sum_all()? / total(&candidates.shares, n)
+}
+
+/// What the rows' shares add up to; 1 each where there are none.
+pub(crate) fn total(shares: &[f32], rows: usize) -> f64 {
+    if shares.is_empty() { rows as f64 } else { shares.iter().map(|&share| f64::from(share)).sum() }
 }
 
 /// The same, fused; on the CPU alone.
@@ -76,13 +87,15 @@ pub fn run(h_nr: &Tensor, rows_ur: &Tensor, candidates: Arc<Candidates>) -> Resu
 
 impl Candidates {
     fn check(&self, n: usize, u: usize) -> Result<()> {
-        let Self { targets, negatives, log_kq, raised } = self;
+        let Self { targets, negatives, log_kq, raised, shares } = self;
         if n == 0 || targets.len() != n || log_kq.len() != negatives.len() {
             let (t, k, q) = (targets.len(), negatives.len(), log_kq.len());
             bail!("sampled softmax: {n} states, {t} targets, {k} negatives, {q} corrections");
         }
-        if !raised.is_empty() && raised.len() != n {
-            bail!("sampled softmax: {n} states, {} raised rows", raised.len());
+        for (list, what) in [(raised, "raised rows"), (shares, "shares")] {
+            if !list.is_empty() && list.len() != n {
+                bail!("sampled softmax: {n} states, {} {what}", list.len());
+            }
         }
         match targets.iter().chain(negatives).find(|&&row| row as usize >= u) {
             Some(row) => bail!("sampled softmax: row {row} of a leaf of {u}"),
@@ -156,7 +169,7 @@ struct Shared<'a> {
     negatives: Vec<f32>,
     packed: Packed,
     columns: Vec<u32>,
-    /// 1 / n.
+    /// One over the rows' shares: 1 / n where all count alike.
     weight: f32,
 }
 
@@ -167,7 +180,8 @@ fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result
     gather(rows, r, &candidates.negatives, &mut negatives);
     let packed = Packed::transposed(&negatives, k, r);
     let columns = candidates.columns(u);
-    let shared = Shared { rows, r, candidates, negatives, packed, columns, weight: 1.0 / n as f32 };
+    let total = total(&candidates.shares, n);
+    let shared = Shared { rows, r, candidates, negatives, packed, columns, weight: 1.0 / total as f32 };
     // The cut depends on sizes alone, so threads move no bit.
     let lane = n.div_ceil((LANE_FLOATS / (k * r).max(1)).clamp(2, MAX_LANES)).max(1);
     let (mut dh, mut scaled_h) = (vec![0.0; n * r], vec![0.0; n * r]);
@@ -181,7 +195,7 @@ fn compute(h: &[f32], rows: &[f32], r: usize, candidates: &Candidates) -> Result
         let sum = &mut drows[row as usize * r..][..r];
         sum.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
     }
-    Ok(((losses.iter().sum::<f64>() / n as f64) as f32, Gradients { states: dh, rows: drows }))
+    Ok(((losses.iter().sum::<f64>() / total) as f32, Gradients { states: dh, rows: drows }))
 }
 
 impl Shared<'_> {
@@ -232,8 +246,9 @@ impl Shared<'_> {
             starts.push(columns.len() as u32);
         }
         let dropped = Dropped { starts: &starts, columns: &columns };
-        let logits = RowsMut::new(logits, m, k);
-        let loss = cross_entropy_rows(logits, &mut positive, &self.candidates.log_kq, &dropped, self.weight);
+        let (logits, log_kq) = (RowsMut::new(logits, m, k), &self.candidates.log_kq);
+        let shares = self.candidates.shares.get(first..first + m).unwrap_or_default();
+        let loss = cross_entropy_rows(logits, &mut positive, log_kq, &dropped, self.weight, shares);
         (positive, loss)
     }
 

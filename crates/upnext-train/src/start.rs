@@ -158,6 +158,9 @@ fn shape(config: &ModelConfig) -> Result<BTreeMap<String, Value>> {
             }
         }
     }
+    // How targets are merged is the run's to choose, too: which vectors there are decides.
+    found.remove("model.merge_horizons");
+    found.insert("model.horizons".to_owned(), Value::from(config.own_horizons()));
     for rate in ["dropout", "tower.mask_input", "tower.mask_output", "tower.gate", "tower.cold_below"] {
         found.remove(&format!("model.{rate}"));
     }

@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use upnext_kernels::products::Products;
 use upnext_kernels::rows::{self, gather, sum_squares};
 use upnext_model::ops::host::Host;
-use upnext_model::{Drop, Model, Table, tower};
+use upnext_model::{Drop, Model, Reads, Table, tower};
 
 use crate::adam::{self, Adam, Moments};
 use crate::config::{LossKind, Precision, RunConfig, TableOptimizer, TrainConfig};
 use crate::full_softmax::{BLOCK_ITEMS, full_softmax};
 use crate::link::link;
-use crate::plan::{Lifts, Plan, Scored};
+use crate::plan::{Lifts, Plan, Scored, Truths};
 use crate::sampled_softmax::run as sampled_softmax;
 use crate::{Error, Result};
 
@@ -47,7 +47,15 @@ pub struct Outcome {
 }
 
 /// [`Model::forward`], or [`Model::forward_reference`] in the test that holds them together over a training.
-type Forward = fn(&Model, &Tensor, &[u32], &[usize], Option<Drop>, Products) -> upnext_model::Result<Tensor>;
+type Forward = fn(
+    &Model,
+    &Tensor,
+    &[u32],
+    &[usize],
+    Option<Drop>,
+    Products,
+    Option<&Reads>,
+) -> upnext_model::Result<Tensor>;
 
 /// Rows gathered from a table.
 struct Leaf {
@@ -120,8 +128,8 @@ impl Learner {
         let drop = Drop { seed: self.config.train.seed, step: plan.step, rate: self.model.config().dropout };
         let leaf = gathered(self.model.input_table(), &plan.ids)?;
         let Lifted { input, shared, aligned } = self.lifted(plan, &leaf)?;
-        let states_nr =
-            forward(&self.model, &input, &plan.token_rows, &plan.offsets, Some(drop), self.products)?;
+        let (tokens, offsets, reads) = (&plan.token_rows, &plan.offsets, plan.reads.as_ref());
+        let states_nr = forward(&self.model, &input, tokens, offsets, Some(drop), self.products, reads)?;
         let (mut loss, scored) = self.loss(plan, &shared, &states_nr)?;
         if let Some(aligned) = aligned {
             loss = (loss + (aligned * self.config.loss.align)?)?;
@@ -190,7 +198,7 @@ impl Learner {
                 let loss = sampled_softmax(states_nr, &rows, candidates.clone())?;
                 Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))
             }
-            Scored::All(targets) => {
+            Scored::All(Truths { targets, shares }) => {
                 let tied = self.model.config().tied;
                 let table = self.model.output_table();
                 let gradient = if tied { &mut self.dense_input } else { &mut self.dense_output };
@@ -200,11 +208,11 @@ impl Learner {
                 let host = Host::of("the states of a loss", &states_nr);
                 let states = host.values()?;
                 let (loss, dh) =
-                    full_softmax(states, table.rows(), table.rank(), targets, BLOCK_ITEMS, gradient);
+                    full_softmax(states, table.rows(), table.rank(), targets, shares, BLOCK_ITEMS, gradient);
                 std::mem::drop(host);
                 Ok((link(&states_nr, loss as f32, dh)?, None))
             }
-            Scored::Trained { ids, targets } => {
+            Scored::Trained { ids, truths: Truths { targets, shares } } => {
                 let leaf = gathered(self.model.output_table(), ids)?;
                 let mut rows = leaf.as_tensor().clone();
                 if let Some(Lifts { output_content: Some(content), output_kept, .. }) = &plan.lifts {
@@ -215,7 +223,7 @@ impl Learner {
                     (Host::of("the states of a loss", &states_nr), Host::of("scored rows", &rows));
                 let (h, v, rank) = (states.values()?, values.values()?, rows.dim(1)?);
                 let mut dv = vec![0.0; v.len()];
-                let (loss, dh) = full_softmax(h, v, rank, targets, BLOCK_ITEMS, &mut dv);
+                let (loss, dh) = full_softmax(h, v, rank, targets, shares, BLOCK_ITEMS, &mut dv);
                 // Two nodes of one loss: the second adds nothing but the rows' gradient.
                 let loss = (link(&states_nr, loss as f32, dh)? + link(&rows, 0.0, dv)?)?;
                 Ok((loss, Some(Leaf { rows: leaf, ids: ids.clone() })))

@@ -58,16 +58,31 @@ pub(crate) fn assert_differences(what: &str, x: &Var, gradient: &[f32], loss: &d
     x.set(&Tensor::from_vec(values, x.shape(), &Device::Cpu).unwrap()).unwrap();
 }
 
-/// Histories of 1 to 40 tokens over 200 items, others at every step.
-pub(crate) fn jagged(step: u64) -> Batch {
+/// A window for each sequence, of another user each, with nothing beyond.
+pub(crate) fn batch_of(sequences: &[&[u32]]) -> Batch {
     let (mut tokens, mut targets, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-    for user in 0..6 {
-        let length = 1 + (step * 17 + user * 13) % 40;
-        let item = |t: u64| ItemId(((user * 31 + t * (user + 3) + step % 5) % 200) as u32);
-        tokens.extend((0..length).map(item));
-        targets.extend((1..=length).map(item));
+    for sequence in sequences {
+        tokens.extend(sequence[..sequence.len() - 1].iter().map(|&id| ItemId(id)));
+        targets.extend(sequence[1..].iter().map(|&id| ItemId(id)));
         offsets.push(tokens.len());
     }
-    let (times, users) = (vec![0; tokens.len()], (0..6).map(UserId).collect());
-    Batch { tokens, targets, offsets, times, users }
+    Batch {
+        times: vec![0; tokens.len()],
+        users: (0..sequences.len() as u32).map(UserId).collect(),
+        beyond: Vec::new(),
+        beyond_offsets: vec![0; sequences.len() + 1],
+        tokens,
+        targets,
+        offsets,
+    }
+}
+
+/// Histories of 1 to 40 tokens over 200 items, others at every step.
+pub(crate) fn jagged(step: u64) -> Batch {
+    let sequence = |user: u64| -> Vec<u32> {
+        let length = 1 + (step * 17 + user * 13) % 40;
+        (0..=length).map(|t| ((user * 31 + t * (user + 3) + step % 5) % 200) as u32).collect()
+    };
+    let sequences: Vec<Vec<u32>> = (0..6).map(sequence).collect();
+    batch_of(&sequences.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }

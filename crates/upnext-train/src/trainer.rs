@@ -63,14 +63,15 @@ pub(crate) fn train_watched(
     memory::check(&need)?;
     let seed = config.train.seed;
     let (histories, train) = (&training.histories, &training.train);
-    let mut batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?;
+    let mut batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?
+        .looking_ahead(config.model.horizons);
     let from = Start { config, catalog: &data.catalog, earlier: options.from };
     from.check(&split)?;
     if let Some((old, share)) = from.replay(&training)? {
         batches = batches.replaying(old, share)?;
     }
     let counts = popularity::counts(histories, train, items);
-    let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed);
+    let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed).with_horizons(config);
     if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {
         planner = planner.with_tower(tower, features, &counts);
     }
@@ -147,6 +148,9 @@ pub(crate) fn train_watched(
 /// The configuration with the widths that the tower will read.
 fn with_modalities(config: &RunConfig, items: usize, options: &TrainOptions<'_>) -> Result<RunConfig> {
     let mut config = config.clone();
+    if options.device.is_some() && config.model.horizons > 1 {
+        return Err(Error::HorizonsOnDevice);
+    }
     if let Some(tower) = &mut config.model.tower {
         if options.device.is_some() {
             return Err(Error::TowerOnDevice);

@@ -99,6 +99,33 @@ fn over_the_epochs_every_cut_of_a_long_history_occurs() {
 }
 
 #[test]
+fn a_token_is_told_the_next_training_events_whatever_window_it_is_in() {
+    // Event j of all is item j; the last five of the first user do not train.
+    let items: Vec<ItemId> = (0..60).map(ItemId).collect();
+    let keys = ["a", "b"].iter().collect();
+    let histories = Histories::new(keys, vec![0, 41, 60], items, vec![0; 60]).unwrap();
+    let train = [36, 19];
+    for horizons in 1..9 {
+        let batches = Batches::new(&histories, &train, 6, BatchSize::Users(3), 2).unwrap();
+        let mut told = 0;
+        for batch in epoch(&batches.looking_ahead(horizons), 1) {
+            for window in 0..batch.users.len() {
+                for token in batch.offsets[window]..batch.offsets[window + 1] {
+                    let ahead: Vec<ItemId> = batch.ahead(window, token).take(horizons).collect();
+                    let (event, end) =
+                        (batch.tokens[token].0, if batch.users[window].0 == 0 { 36 } else { 60 });
+                    let expected: Vec<ItemId> = (event + 1..end).take(horizons).map(ItemId).collect();
+                    assert_eq!(ahead, expected, "{horizons} horizons, event {event}");
+                    told += ahead.len();
+                }
+            }
+        }
+        let of_user = |events: usize| (1..=horizons).map(|j| events - j).sum::<usize>();
+        assert_eq!(told, of_user(36) + of_user(19), "{horizons} horizons");
+    }
+}
+
+#[test]
 fn a_short_history_is_one_window() {
     let items: Vec<ItemId> = (0..5).map(ItemId).collect();
     let histories = Histories::new(["a"].iter().collect(), vec![0, 5], items, vec![0; 5]).unwrap();

@@ -26,9 +26,10 @@ fn no_held_out_event_is_in_a_training_window() {
             let training = split.training(&histories).unwrap();
             let batches =
                 Batches::new(&training.histories, &training.train, 7, BatchSize::Users(4), number).unwrap();
+            let batches = batches.looking_ahead(1 + number as usize % 5);
             for epoch in (0..3).map(|epoch| batches.epoch(epoch)) {
                 for batch in (0..epoch.len()).map(|index| epoch.batch(index)) {
-                    for item in batch.tokens.iter().chain(&batch.targets) {
+                    for item in batch.tokens.iter().chain(&batch.targets).chain(&batch.beyond) {
                         assert!(
                             !validation.contains(&item.0) && !test.contains(&item.0),
                             "{id} event {item:?}"

@@ -5,7 +5,8 @@ use upnext_generate::{Method, Request};
 
 use crate::support::{draw, generator, history, ids, key, one};
 
-const METHODS: [Method; 6] = [
+const METHODS: [Method; 7] = [
+    Method::MultiToken,
     Method::TopK,
     Method::Beam { width: 1 },
     Method::Beam { width: 5 },

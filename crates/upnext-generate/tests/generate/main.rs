@@ -15,6 +15,8 @@ mod hostile;
 #[cfg(test)]
 mod methods;
 #[cfg(test)]
+mod multi_token;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod scoring;

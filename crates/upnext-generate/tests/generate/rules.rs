@@ -9,7 +9,8 @@ use upnext_generate::{
 
 use crate::support::{bits, draw, generator, has_genre, history, ids, key, one, served};
 
-const METHODS: [Method; 7] = [
+const METHODS: [Method; 8] = [
+    Method::MultiToken,
     Method::DiverseBeam { width: 4, groups: 2, diversity: 1.0 },
     Method::TopK,
     Method::Beam { width: 1 },

@@ -12,6 +12,7 @@ const ITEMS: usize = 60;
 fn methods() -> Vec<(Method, usize)> {
     vec![
         (Method::TopK, 0),
+        (Method::MultiToken, 0),
         (Method::Beam { width: 3 }, 4),
         (Method::Hybrid { autoregressive: 2, width: 2 }, 2),
         (Method::Sample { temperature: 1.0, top_k: 5, draws: 3 }, 4),

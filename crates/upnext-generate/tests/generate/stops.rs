@@ -7,7 +7,8 @@ use upnext_generate::{Cancel, Method, Request, RequestError, Session};
 
 use crate::support::{bits, generator, history, key, one};
 
-const METHODS: [Method; 4] = [
+const METHODS: [Method; 5] = [
+    Method::MultiToken,
     Method::TopK,
     Method::Beam { width: 3 },
     Method::Hybrid { autoregressive: 2, width: 2 },

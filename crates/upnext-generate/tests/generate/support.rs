@@ -8,13 +8,17 @@ use upnext_model::{Card, Model, ModelConfig, Positions, Served};
 /// T of the test models: hops of 4, reserves up to 8.
 pub(crate) const WINDOW: usize = 16;
 
+/// K of the test models.
+pub(crate) const HORIZONS: usize = 3;
+
 pub(crate) fn key(item: u32) -> String {
     format!("item-{item:05}")
 }
 
 pub(crate) fn config() -> ModelConfig {
     let (layers, width, heads, hidden, rank) = (2, 16, 2, 24, 8);
-    ModelConfig { layers, width, heads, hidden, rank, window: WINDOW, ..ModelConfig::default() }
+    let (window, horizons) = (WINDOW, HORIZONS);
+    ModelConfig { layers, width, heads, hidden, rank, window, horizons, ..ModelConfig::default() }
 }
 
 /// Random weights; the item vectors are `scale` times what they are drawn at, so that some items are far more probable
@@ -22,6 +26,12 @@ pub(crate) fn config() -> ModelConfig {
 pub(crate) fn model(config: ModelConfig, items: usize, scale: f32) -> Model {
     let mut model = Model::new(config, items, 17).unwrap();
     model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= scale);
+    let further = model.config().own_horizons() - 1;
+    if further > 0 {
+        let values: Vec<f32> =
+            (0..further * model.config().width).map(|at| 3.0 * (at as f32 * 1.3).sin()).collect();
+        model.parameters_mut().set("head.horizons", &values).unwrap();
+    }
     model
 }
 
@@ -95,7 +105,8 @@ pub(crate) fn history(case: u64, len: usize, items: usize) -> Vec<ItemId> {
 pub(crate) fn request(case: u64, items: usize) -> Request {
     let past = history(case, draw(case, 1 << 40, 3 * WINDOW + 1), items);
     let width = 1 + draw(case, 1 << 43, 3);
-    let method = match draw(case, 1 << 41, 5) {
+    let method = match draw(case, 1 << 41, 6) {
+        5 => Method::MultiToken,
         4 => Method::DiverseBeam { width: 2 * width, groups: 2, diversity: 0.5 },
         0 => Method::TopK,
         1 => Method::Beam { width },

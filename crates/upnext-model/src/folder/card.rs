@@ -22,7 +22,7 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
     let head = if config.project { "projected" } else { "plain" };
     let tables =
         if config.tied { "one table for input and output" } else { "separate input and output tables" };
-    let facts = [
+    let mut facts = vec![
         (
             "decoder",
             format!("{block}, {} layers, width {}, {} heads", config.layers, config.width, config.heads),
@@ -35,6 +35,13 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
         ("data", format!("`{}`", card.data_hash)),
         ("trained for", format!("{} steps, {} tokens", card.trained.steps, card.trained.tokens)),
     ];
+    if config.horizons > 1 {
+        let how = match config.merge_horizons {
+            true => "merged: it says what comes soon, not what comes next",
+            false => "each with a vector of its own, for lists by multi-token",
+        };
+        facts.insert(3, ("horizons", format!("{}, {how}", config.horizons)));
+    }
     let mut text = format!(
         "# A next-item model\n\n\
          A generative sequential recommender: a person's history in, a list of next items out.\n\

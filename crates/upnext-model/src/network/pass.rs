@@ -1,6 +1,6 @@
 //! One thread's pass through the decoder: histories from their start, or hypotheses by one token.
 //!
-//! Letters: b histories · w hypotheses · n positions · d width · r rank.
+//! Letters: b histories · w hypotheses · n positions · k horizons read · d width · r rank.
 
 use upnext_data::ItemId;
 use upnext_kernels::attention::KeyValues;
@@ -144,12 +144,32 @@ impl Network {
         Ok(x)
     }
 
-    /// `(n, d)` outputs of the last layer to `(n, r)` states: the final norm, and g.
+    /// `(n, d)` outputs of the last layer to `(n, k, r)` states, those of the first k horizons: the final norm, and g.
     pub(super) fn project(&self, x: &[f32], states: &mut [f32], scratch: &mut Scratch) {
+        let ahead = self.ahead(x, states.len() / self.config.rank);
+        let x = ahead.as_deref().unwrap_or(x);
         let Some(head) = &self.head else { return norm::forward(x, self.config.width, states) };
         scratch.norm.resize(x.len(), 0.0);
         norm::forward(x, self.config.width, &mut scratch.norm);
         linear::forward(&scratch.norm, head, states);
+    }
+
+    /// `(n, d)` to `rows` rows, `(n, k, d)`: each with the vectors of the horizons added, the first of which is zero. `None`
+    /// where only that one is read.
+    fn ahead(&self, x: &[f32], rows: usize) -> Option<Vec<f32>> {
+        let d = self.config.width;
+        let further = rows / (x.len() / d) - 1;
+        if further == 0 {
+            return None;
+        }
+        let mut ahead = Vec::with_capacity(rows * d);
+        for x in x.chunks_exact(d) {
+            ahead.extend_from_slice(x);
+            for added in self.horizons.chunks_exact(d).take(further) {
+                ahead.extend(x.iter().zip(added).map(|(x, added)| x + added));
+            }
+        }
+        Some(ahead)
     }
 }
 

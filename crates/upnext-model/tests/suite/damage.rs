@@ -21,7 +21,16 @@ pub(crate) const CARD: &str = "README.md";
 const ITEMS: usize = 6;
 
 fn config() -> ModelConfig {
-    ModelConfig { layers: 1, width: 8, heads: 2, hidden: 6, rank: 4, window: 5, ..Default::default() }
+    ModelConfig {
+        layers: 1,
+        width: 8,
+        heads: 2,
+        hidden: 6,
+        rank: 4,
+        window: 5,
+        horizons: 3,
+        ..Default::default()
+    }
 }
 
 /// The files of a sound folder, saved once.

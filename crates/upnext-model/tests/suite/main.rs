@@ -7,6 +7,7 @@ mod damaged;
 mod extend;
 mod folder;
 mod gradients;
+mod horizons;
 mod misfits;
 mod serving;
 mod world;

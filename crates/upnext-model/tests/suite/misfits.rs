@@ -15,7 +15,9 @@ use super::world::{catalog, chain, counts};
 
 #[test]
 fn tensors_are_those_of_the_configuration() {
-    for (file, tensor) in [(MODEL, "decoder.0.mlp.down"), (MODEL, "items.input"), (VECTORS, "counts")] {
+    for (file, tensor) in
+        [(MODEL, "decoder.0.mlp.down"), (MODEL, "head.horizons"), (MODEL, "items.input"), (VECTORS, "counts")]
+    {
         check_sealed("a missing tensor", &[file, tensor, "missing"], |dir| {
             remove_tensor(&dir.join(file), tensor);
         });
@@ -35,6 +37,7 @@ fn tensors_are_those_of_the_configuration() {
     }
     for (file, tensor, shape) in [
         (MODEL, "decoder.0.mlp.down", json!([6, 8])),
+        (MODEL, "head.horizons", json!([8, 2])),
         (MODEL, "items.input", json!([24])),
         (MODEL, "positions", json!([5, 8, 1])),
         (VECTORS, "input", json!([4, 6])),

@@ -38,7 +38,7 @@ fn serving_runs_the_decoder_that_was_trained() {
             Tensor::from_slice(model.input_table().rows(), (ITEMS, config.rank), &Device::Cpu).unwrap();
         let input = history(4, config.window, ITEMS);
         let ids: Vec<u32> = input.iter().map(|item| item.0).collect();
-        let trained = model.forward(&table, &ids, &[0, ids.len()], None, Products::F32).unwrap();
+        let trained = model.forward(&table, &ids, &[0, ids.len()], None, Products::F32, None).unwrap();
         let served = model.network().unwrap().states(&input, &model.vectors().unwrap()).unwrap();
         assert_eq!(bits(&served), bits(&trained.flatten_all().unwrap().to_vec1().unwrap()), "{config:?}");
     }

@@ -20,7 +20,17 @@ pub(crate) fn configs() -> Vec<ModelConfig> {
         positions: Positions::Rotary,
         ..small.clone()
     };
-    vec![small, plain, rotary, untied, wide]
+    let ahead = ModelConfig { horizons: 3, ..small.clone() };
+    vec![small, plain, rotary, untied, wide, ahead]
+}
+
+/// Gives a model vectors of horizons that are not zero, as training does.
+fn draw_horizons(model: &mut Model) {
+    if model.config().own_horizons() > 1 {
+        let count = model.parameters().values("head.horizons").unwrap().len();
+        let values: Vec<f32> = (0..count).map(|at| 0.3 * (at as f32 * 1.7).sin()).collect();
+        model.parameters_mut().set("head.horizons", &values).unwrap();
+    }
 }
 
 pub(crate) fn items(ids: &[u32]) -> Vec<ItemId> {
@@ -57,7 +67,9 @@ pub(crate) fn card() -> Card {
 }
 
 pub(crate) fn model(config: &ModelConfig, items: usize) -> Model {
-    Model::new(config.clone(), items, 7).unwrap()
+    let mut model = Model::new(config.clone(), items, 7).unwrap();
+    draw_horizons(&mut model);
+    model
 }
 
 /// An error and all its causes, as the binary prints them.

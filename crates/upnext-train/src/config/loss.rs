@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use upnext_model::TowerConfig;
+use upnext_model::ModelConfig;
 
 use super::Refused;
 
@@ -29,6 +29,15 @@ pub struct LossConfig {
     /// without it few reach the top of a list.
     #[serde(skip_serializing_if = "is_zero")]
     pub cold_boost: f64,
+    /// With `model.horizons` above 1, what a target counts beside the one an event before it, in (0, 1]: 1 for as much.
+    /// Together a position's targets always count 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub horizon_decay: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -93,12 +102,21 @@ struct Raw {
     correction: Option<Correction>,
     align: f64,
     cold_boost: f64,
+    horizon_decay: f64,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        let (kind, negatives, share) = (LossKind::default(), Negatives::default(), Share::default());
-        Self { kind, negatives, count: 256, share, correction: None, align: 0.0, cold_boost: 0.0 }
+        Self {
+            kind: LossKind::default(),
+            negatives: Negatives::default(),
+            count: 256,
+            share: Share::default(),
+            correction: None,
+            align: 0.0,
+            cold_boost: 0.0,
+            horizon_decay: 1.0,
+        }
     }
 }
 
@@ -108,9 +126,9 @@ impl From<Raw> for LossConfig {
             Negatives::Uniform => Correction::None,
             Negatives::Popularity { .. } => Correction::Rest,
         };
-        let Raw { kind, negatives, count, share, correction, align, cold_boost } = raw;
+        let Raw { kind, negatives, count, share, correction, align, cold_boost, horizon_decay } = raw;
         let correction = correction.unwrap_or(usual);
-        Self { kind, negatives, count, share, correction, align, cold_boost }
+        Self { kind, negatives, count, share, correction, align, cold_boost, horizon_decay }
     }
 }
 
@@ -130,7 +148,18 @@ impl<'de> Deserialize<'de> for LossConfig {
 const MAX_COUNT: usize = 1 << 20;
 
 impl LossConfig {
-    pub(super) fn validate(&self, tower: Option<&TowerConfig>) -> Result<(), Refused> {
+    pub(super) fn validate(&self, model: &ModelConfig) -> Result<(), Refused> {
+        let tower = model.tower.as_ref();
+        if !(self.horizon_decay > 0.0 && self.horizon_decay <= 1.0) {
+            return Err(Refused::new("loss.horizon_decay", &self.horizon_decay, "must lie in (0, 1]"));
+        }
+        if self.horizon_decay < 1.0 && model.horizons == 1 {
+            return Err(Refused::new(
+                "loss.horizon_decay",
+                &self.horizon_decay,
+                "weighs horizons, and `model.horizons` is 1",
+            ));
+        }
         if !(0.0..=100.0).contains(&self.align) {
             return Err(Refused::new("loss.align", &self.align, "must lie in [0, 100]"));
         }

@@ -134,6 +134,7 @@ fn a_resolved_configuration_reads_back_as_itself() {
         "",
         "[train]\ntokens = 4096\nmax_steps = 100\neval_every = 7\nclip = inf\nprotocol = \"time:10,20\"",
         "[loss]\nnegatives = \"popularity^0.75\"\n[model]\ndropout = 0.3\nproject = false",
+        "[model]\nhorizons = 5\nmerge_horizons = true\n[loss]\nhorizon_decay = 0.5",
         "[loss]\nkind = \"full-softmax\"\n[train]\ntable_optimizer = \"dense\"\nschedule = \"cosine\"",
     ] {
         let config = parse(text).unwrap();
@@ -188,6 +189,12 @@ fn overrides_are_refused_as_a_file_is_and_change_nothing() {
         ("train.lr.now", "8", "`lr` in `train.lr.now` is no table"),
         ("loss.kind", "gbce", "loss.kind=gbce: `loss.kind` is \"gbce\""),
         ("model.heads", "3", "model.heads=3: `model.width` is 64"),
+        ("model.horizons", "0", "model.horizons=0: `model.horizons` is 0, but it must lie in 1..=256"),
+        ("model.horizons", "5.0", "model.horizons=5.0: `model.horizons`: invalid type"),
+        ("model.horizon", "5", "unknown key `model.horizon`: did you mean `horizons`?"),
+        ("model.merge_horizons", "true", "`model.merge_horizons` is true, but it merges `model.horizons`"),
+        ("loss.horizon_decay", "0", "`loss.horizon_decay` is 0, but it must lie in (0, 1]"),
+        ("loss.horizon_decay", "0.5", "`loss.horizon_decay` is 0.5, but it weighs horizons"),
     ] {
         let message = config.set(key, value).unwrap_err().to_string();
         assert!(message.contains(named), "{message}");

@@ -81,6 +81,9 @@ impl Layer {
     /// # Errors
     /// When the plan's batch does not fit the model, or the device refuses.
     pub(crate) fn lay(&mut self, plan: &Plan) -> Result<Laid> {
+        if plan.reads.is_some() {
+            return Err(crate::Error::HorizonsOnDevice);
+        }
         let places = Places::new(&plan.offsets, self.window)?;
         let mut parcel = Parcel::default();
         let mut numbers = Numbers::default();
@@ -92,8 +95,8 @@ impl Layer {
         let weights = numbers.put(&places.spread(&vec![1.0 / tokens as f32; tokens], 0.0));
         let scored = match &plan.scored {
             Scored::Trained { .. } => return Err(crate::Error::TowerOnDevice),
-            Scored::All(targets) => {
-                let targets = places.spread(targets, PADDING);
+            Scored::All(truths) => {
+                let targets = places.spread(&truths.targets, PADDING);
                 PutScored::All(Gathered::put(&mut parcel, &targets, self.items)?)
             }
             Scored::Sampled { ids, candidates } => {

@@ -156,16 +156,47 @@ fn logq_estimates_the_full_softmax_without_bias() {
     }
 }
 
+/// A row that counts twice is a row that is there twice.
+#[test]
+fn shares_weigh_rows() {
+    let world = World::new(40, 30, 6);
+    let counts: Vec<u64> = (1..=30).collect();
+    let sampler = Sampler::new(Negatives::Popularity { alpha: 0.75 }, 12, &counts);
+    let draw = sampler.draw(2, 8);
+    let times: Vec<usize> = (0..40).map(|row| 1 + row % 3).collect();
+    let twice: Vec<u32> = (0..40).flat_map(|row| vec![row as u32; times[row]]).collect();
+    let h = world.h.index_select(&Tensor::new(&twice[..], &Device::Cpu).unwrap(), 0).unwrap();
+    let pick = |list: &[u32]| twice.iter().map(|&row| list[row as usize]).collect::<Vec<u32>>();
+    for correction in CORRECTIONS {
+        let plain = world.candidates(correction, &sampler, &draw);
+        let shares = times.iter().map(|&times| times as f32).collect();
+        let shared = Arc::new(Candidates { shares, ..Candidates::clone(&plain) });
+        assert_same(&format!("{correction:?}"), &world.fused(&shared), &world.composed(&shared), 2e-6);
+        let targets = pick(&world.targets);
+        let repeated = candidates(correction, &sampler, &draw, &targets, targets.clone(), draw.ids.clone());
+        let loss = reference(&h, world.rows.as_tensor(), &repeated).unwrap();
+        let expected = differentiated(&loss, &[&world.h, &world.rows]);
+        assert_same(&format!("{correction:?}, repeated"), &world.fused(&shared), &expected, 2e-6);
+    }
+}
+
 #[test]
 fn shapes_that_disagree_are_refused() {
     let world = World::new(3, 5, 2);
     let run = |candidates: Candidates| {
         run(world.h.as_tensor(), world.rows.as_tensor(), Arc::new(candidates)).is_err()
     };
-    let whole = Candidates { targets: vec![0; 3], negatives: vec![1], log_kq: vec![0.0], raised: vec![] };
+    let whole = Candidates {
+        targets: vec![0; 3],
+        negatives: vec![1],
+        log_kq: vec![0.0],
+        raised: vec![],
+        shares: vec![],
+    };
     assert!(!run(whole.clone()));
     assert!(run(Candidates { targets: vec![0; 2], ..whole.clone() }));
     assert!(run(Candidates { targets: vec![5; 3], ..whole.clone() }));
     assert!(run(Candidates { log_kq: vec![], ..whole.clone() }));
-    assert!(run(Candidates { raised: vec![0.0], ..whole }));
+    assert!(run(Candidates { raised: vec![0.0], ..whole.clone() }));
+    assert!(run(Candidates { shares: vec![1.0], ..whole }));
 }

@@ -1,11 +1,12 @@
 //! A step on its own: it learns, in every kind, and a bad one changes nothing.
 
+mod horizons;
 mod towers;
 
 use super::*;
 use crate::plan::Planner;
-use crate::testing::jagged;
-use upnext_data::{Batch, ItemId, UserId};
+use crate::testing::{batch_of, jagged};
+use upnext_data::Batch;
 use upnext_kernels::tiles::Tiles;
 
 const ITEMS: usize = 30;
@@ -20,23 +21,15 @@ fn config(text: &str) -> RunConfig {
 
 /// Four histories that each follow a rule of their own.
 fn batch() -> Batch {
-    let (mut tokens, mut targets, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-    for user in 0..4_u32 {
-        let item = |t: u32| ItemId((user * 7 + t * (user + 1)) % ITEMS as u32);
-        for t in 0..9 {
-            tokens.push(item(t));
-            targets.push(item(t + 1));
-        }
-        offsets.push(tokens.len());
-    }
-    let (times, users) = (vec![0; tokens.len()], (0..4).map(UserId).collect());
-    Batch { tokens, targets, offsets, times, users }
+    let sequence = |user: u32| (0..10).map(|t| (user * 7 + t * (user + 1)) % ITEMS as u32).collect();
+    let sequences: Vec<Vec<u32>> = (0..4).map(sequence).collect();
+    batch_of(&sequences.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 fn learner(config: &RunConfig) -> (Learner, Planner<'static>) {
     let model = Model::new(config.model.clone(), ITEMS, 1).unwrap();
     let adam = Adam::new(&model);
-    let planner = Planner::new(&config.loss, config.model.tied, &[1; ITEMS], 1);
+    let planner = Planner::new(&config.loss, config.model.tied, &[1; ITEMS], 1).with_horizons(config);
     (Learner::new(model, adam, config).unwrap(), planner)
 }
 

@@ -3,6 +3,7 @@
 mod bf16;
 mod device;
 mod guard;
+mod horizons;
 mod onward;
 mod repair;
 mod resume;

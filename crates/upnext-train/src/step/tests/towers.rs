@@ -1,6 +1,7 @@
 //! A step of a model with a tower: what is hidden, what is lifted, what decays.
 
 use super::*;
+use upnext_data::ItemId;
 
 /// Features of width 6: items of the same rest by 5 are alike.
 fn features(items: usize) -> upnext_data::ItemFeatures {
@@ -35,6 +36,9 @@ fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
         (masks, ", tied = false", "kind = \"full-softmax\""),
         ("mask_input = 0.0, mask_output = 0.0, gate = 2.0", "", "count = 20"),
         (masks, "", "count = 20, align = 0.05"),
+        (masks, ", horizons = 2", "count = 20, align = 0.05"),
+        (masks, ", horizons = 2, tied = false", "kind = \"full-softmax\""),
+        (masks, ", horizons = 2, merge_horizons = true", "count = 20, cold_boost = 1.0"),
     ] {
         let config = tower_and_loss(masks, rest, loss);
         let (mut learner, planner) = learner(&config);
@@ -56,7 +60,7 @@ fn a_tower_learns_with_every_parameter_and_both_sides_masked() {
 fn the_full_softmax_of_a_tower_is_the_sampled_one_with_every_item_drawn() {
     let features = features(ITEMS);
     let masks = "mask_input = 0.3, mask_output = 0.3";
-    for rest in ["", ", tied = false"] {
+    for rest in ["", ", tied = false", ", horizons = 3"] {
         let [full, sampled] = ["kind = \"full-softmax\"", "count = 30"].map(|loss| {
             let config = tower_and_loss(masks, rest, loss);
             let (mut learner, planner) = learner(&config);
