@@ -91,10 +91,10 @@ fn make(folder: &Path, kind: &str, items: usize, rank: usize) -> Outcome {
     Ok(save(&folder.join("model"), &model, &catalog, &vec![1; items], None, &card, true)?)
 }
 
-/// As many worlds of 20,000 titles, with 2,000 viewers each, as make up the items: a catalogue of many countries.
+/// As many worlds of 5,000 titles, with 250 viewers each, as make up the items: a catalogue of many countries.
 fn make_worlds(data: &Path, items: usize) -> Outcome {
-    const EACH: usize = 20_000;
-    let config = WorldConfig { users: 2_000, items: EACH, franchises: 2_000, ..WorldConfig::demo() };
+    const EACH: usize = 5_000;
+    let config = WorldConfig { users: 250, items: EACH, franchises: 500, ..WorldConfig::demo() };
     let worlds = items.div_ceil(EACH);
     Prepared::write_with(data, true, |shards| {
         let mut keys = Strings::new();

@@ -11,6 +11,7 @@ mod devices;
 mod encode;
 mod front_door;
 mod horizons;
+mod index;
 mod inspect;
 mod nights;
 mod pipeline;

@@ -38,7 +38,9 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let data = cause.downcast_ref::<upnext_data::Error>();
     let model = cause.downcast_ref::<upnext_model::Error>();
     let encode = cause.downcast_ref::<upnext_encode::Error>();
+    let generate = cause.downcast_ref::<upnext_generate::Error>();
     cause.is::<BadInput>()
+        || matches!(generate, Some(upnext_generate::Error::NoIndex { .. }))
         || cause.is::<upnext_generate::RequestError>()
         || cause.is::<upnext_generate::ConditionError>()
         || cause.is::<upnext_kernels::level::LevelError>()

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
-use upnext_model::folder::{Description, describe};
+use upnext_eval::scoring::table;
+use upnext_model::folder::{Description, Index, describe, open_index};
 
 use super::Finding;
 use super::draw::{self, Facts};
@@ -14,6 +15,15 @@ use crate::say;
 pub(super) fn inspect(path: &Path) -> Result<Finding> {
     let model = describe(path).with_context(|| format!("opening model folder {}", path.display()))?;
     let manifest = &model.manifest;
+    let index = open_index(path, manifest)?;
+    let of_index = index.as_ref().map(|index| {
+        json!({
+            "clusters": index.homes.clusters(),
+            "homes": index.homes.each(),
+            "probes": index.probes,
+            "measured": index.measured,
+        })
+    });
     let json = json!({
         "config": model.config,
         "run": model.run,
@@ -28,9 +38,11 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
         "additions": manifest.additions,
         "metrics": manifest.metrics,
         "generation": model.generation,
+        "index": of_index,
     });
     let config = serde_json::to_value(&model.config)?;
-    let text = [facts(&model, &config), groups(&model), metrics(&manifest.metrics)].join("");
+    let measured = index.map(|index| indexed(&index)).unwrap_or_default();
+    let text = [facts(&model, &config), groups(&model), metrics(&manifest.metrics), measured].join("");
     Ok(Finding { text, json })
 }
 
@@ -61,6 +73,12 @@ fn facts(model: &Description, config: &Value) -> String {
     let seen = if generation.keep_seen { "kept" } else { "dropped" };
     facts.add("lists", format!("{} items unless asked otherwise, seen ones {seen}", generation.length));
     format!("{}\nConfiguration\n  {}\n", facts.text(), settings.join(", "))
+}
+
+fn indexed(index: &Index) -> String {
+    let (clusters, each) = (say::count(index.homes.clusters()), index.homes.each());
+    let head = format!("\nIndex: {clusters} clusters, each item in {each}, {} probes\n", index.probes);
+    head + &table(&index.measured)
 }
 
 fn word(value: &Value) -> String {
