@@ -4,6 +4,7 @@
 //!     cargo bench --bench scoring -- lists MODEL DATA [TURNS]   latency, users a second, memory, by method and batch
 //!     cargo bench --bench scoring -- callers MODEL DATA         p50 and p99 by 1, 4 and 16 callers at once
 //!     cargo bench --bench scoring -- same MODEL DATA            are int8's and bf16's 10,000 lists those of f32?
+//!     cargo bench --bench scoring -- sizes                      milliseconds a list by items and rank, isotropic vectors
 //!
 //! `world` is the generated streaming world with so many titles, to train on (`configs/scoring/world.toml`); `isotropic`
 //! are random vectors, which have nothing in common that clusters could use. `upnext index` comes before what looks into
@@ -24,9 +25,9 @@ use serde_json::Value;
 use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::synthetic::{World, WorldConfig};
 use upnext_data::{Catalog, ItemId, Prepared, Strings};
-use upnext_generate::{Generator, Method, Options, Request, Scoring};
+use upnext_generate::{Event, Generator, Method, Options, Request, Scoring, Session};
 use upnext_model::folder::{Card, save};
-use upnext_model::{Model, ModelConfig};
+use upnext_model::{Model, ModelConfig, Served};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +55,7 @@ fn main() -> Outcome {
         ["lists", model, data, turns] => lists(model, data, turns.parse()?),
         ["callers", model, data] => callers(model, data),
         ["same", model, data] => same(model, data),
+        ["sizes"] => sizes(),
         _ => {
             println!("the head of benches/scoring.rs says what can be asked");
             Ok(())
@@ -84,11 +86,19 @@ fn make(folder: &Path, kind: &str, items: usize, rank: usize) -> Outcome {
         }
         Ok::<_, Box<dyn Error>>((catalog.clone(), Value::Null))
     })?;
+    let model = isotropic(items, rank)?;
+    Ok(save(&folder.join("model"), &model, &catalog, &vec![1; items], None, &card(), true)?)
+}
+
+fn card() -> Card {
+    Card { protocol: "loo".into(), ..Card::default() }
+}
+
+fn isotropic(items: usize, rank: usize) -> Outcome<Model> {
     let mut model = Model::new(config(rank), items, 1)?;
-    // So that logits spread by about 3.
+    // So that some items are far more probable than others.
     model.tables_mut().0.rows_mut().iter_mut().for_each(|value| *value *= 40.0);
-    let card = Card { protocol: "loo".into(), ..Card::default() };
-    Ok(save(&folder.join("model"), &model, &catalog, &vec![1; items], None, &card, true)?)
+    Ok(model)
 }
 
 /// As many worlds of 5,000 titles, with 250 viewers each, as make up the items: a catalogue of many countries.
@@ -138,12 +148,16 @@ fn method(name: &str) -> Method {
     if name == "beam" { Method::Beam { width: 8 } } else { Method::TopK }
 }
 
-/// `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists.
+/// `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks sessions, which have read their
+/// histories: all that is left is to score.
 fn work(arguments: &[String]) -> Outcome {
     let [model, data, scoring, name, batch] = arguments else { return Err("five arguments".into()) };
     let (scoring, batch): (_, usize) = (named(scoring)?, batch.parse()?);
     let generator = Generator::open(model, Options { scoring, ..Options::default() })?;
     let requests = requests(&generator, data, method(name), 256)?;
+    if name == "next" {
+        return ask_sessions(&generator, data);
+    }
     let rounds = if name == "beam" { 1 } else { 8 };
     let mut next = 0;
     serve(|| {
@@ -159,10 +173,64 @@ fn work(arguments: &[String]) -> Outcome {
     })
 }
 
+fn ask_sessions(generator: &Generator, data: &str) -> Outcome {
+    let data = Prepared::open(Path::new(data))?;
+    let mut sessions = Vec::new();
+    for (_, history) in data.histories.iter().take(16) {
+        let keys: Vec<&str> = history.items.iter().map(|&item| data.catalog.key(item)).collect();
+        let events: Vec<Event<'_>> = keys.iter().zip(0..).map(|(key, at)| Event { key, at }).collect();
+        sessions.push(Session::open(generator, &events, 0)?);
+    }
+    let ask = Request::builder(&[]).length(LENGTH).build()?;
+    serve(|| {
+        let started = Instant::now();
+        for session in &sessions {
+            assert_eq!(session.next(&ask)?.items.len(), LENGTH, "a short list");
+        }
+        Ok((started.elapsed().as_secs_f64(), sessions.len(), f64::NAN))
+    })
+}
+
+/// A history of 200, one list at a time, the median of each.
+fn sizes() -> Outcome {
+    println!("\n| items | rank | top-k f32 | top-k int8 | beam f32 | beam int8 |");
+    println!("|---|---|---|---|---|---|");
+    for items in [10_000, 100_000, 300_000, 1_000_000, 3_000_000] {
+        for rank in [32, 64, 128] {
+            let keys: Strings = (0..items).map(|item| format!("i{item:08}")).collect();
+            let (model, catalog) = (isotropic(items, rank)?, Catalog::new(keys, Vec::new())?);
+            let served = Served::from_model(&model, catalog, vec![1; items], None, &card())?;
+            drop(model);
+            let mut generator = Generator::from_parts(served, Options::default())?;
+            let mut rng = Key { seed: 1, purpose: Purpose::World, step: 1, part: 0 }.rng();
+            let mut drawn = || ItemId(chance::below(&mut rng, items as u64) as u32);
+            let histories: Vec<Vec<ItemId>> = (0..21).map(|_| (0..200).map(|_| drawn()).collect()).collect();
+            let mut columns = vec![String::new(); 4];
+            for (at, scoring) in [Scoring::Exact, Scoring::Int8].into_iter().enumerate() {
+                generator = generator.scored_by(scoring, None)?;
+                for (name, lists) in [("top-k", 21), ("beam", 7)] {
+                    let mut times = Vec::new();
+                    for history in &histories[..lists] {
+                        let request =
+                            Request::from_items(history).length(LENGTH).method(method(name)).build()?;
+                        let started = Instant::now();
+                        generator.generate(&[request]).remove(0)?;
+                        times.push(started.elapsed().as_secs_f64() * 1e3);
+                    }
+                    let column = usize::from(name == "beam") * 2 + at;
+                    columns[column] = format!("{:.1}", quantile(&mut times, 0.5));
+                }
+            }
+            println!("| {items} | {rank} | {} |", columns.join(" | "));
+        }
+    }
+    Ok(())
+}
+
 fn lists(model: &str, data: &str, turns: usize) -> Outcome {
     println!("\n| method | batch | scoring | ms a list | lists/s (least to most) | of f32 | peak MiB |");
     println!("|---|---|---|---|---|---|---|");
-    for (name, batch) in [("top-k", 1), ("top-k", 32), ("beam", 1), ("beam", 32)] {
+    for (name, batch) in [("next", 1), ("top-k", 1), ("top-k", 32), ("beam", 1), ("beam", 32)] {
         let batch = batch.to_string();
         let command = |scoring: Scoring| {
             let scoring = scoring.to_string();

@@ -81,7 +81,15 @@ fn find(args: &IndexArgs, generator: &Generator) -> Result<Homes> {
     bar.set_style(ProgressStyle::with_template("k-means {wide_bar} {pos}/{len} {eta} left")?);
     let homes = Homes::find(&vectors.table(), plan, |round| bar.set_position(round as u64));
     bar.finish_and_clear();
+    stop_if_asked(args)?;
     Ok(homes)
+}
+
+fn stop_if_asked(args: &IndexArgs) -> Result<()> {
+    if interrupt::asked() {
+        bail!("interrupted; {} has the index that it had", args.model.display());
+    }
+    Ok(())
 }
 
 /// Measures every way to score, looking into twice as many clusters each time until enough is found.
@@ -97,13 +105,12 @@ fn try_out(
     let mut index = Index { homes, probes: 1, measured: Vec::new() };
     let mut generator = generator;
     for scoring in [Scoring::Bf16, Scoring::Int8, Scoring::BoundedClusters] {
+        stop_if_asked(args)?;
         generator = generator.scored_by(scoring, Some(index.clone()))?;
         measured.push(measure(&scoring.to_string(), None, make(&generator, requests)?, &truth));
     }
     loop {
-        if interrupt::asked() {
-            bail!("interrupted; {} has the index that it had", args.model.display());
-        }
+        stop_if_asked(args)?;
         let (probes, most) = (index.probes, index.homes.clusters());
         generator = generator.scored_by(Scoring::Clusters { probes: Some(probes) }, Some(index.clone()))?;
         let one = measure("clusters", Some(probes), make(&generator, requests)?, &truth);

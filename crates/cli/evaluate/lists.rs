@@ -88,6 +88,9 @@ fn conditions(args: &EvaluateArgs) -> Vec<String> {
     words.extend(rules.at_least.iter().map(|(least, one)| format!("--at-least \"{least}:{one}\"")));
     match args.scoring.scoring() {
         Ok(Scoring::Exact) | Err(_) => {}
+        Ok(Scoring::Clusters { probes: Some(probes) }) => {
+            words.push(format!("--scoring clusters --probes {probes}"));
+        }
         Ok(scoring) => words.push(format!("--scoring {scoring}")),
     }
     let numbers = [

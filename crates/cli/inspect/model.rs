@@ -15,15 +15,19 @@ use crate::say;
 pub(super) fn inspect(path: &Path) -> Result<Finding> {
     let model = describe(path).with_context(|| format!("opening model folder {}", path.display()))?;
     let manifest = &model.manifest;
-    let index = open_index(path, manifest)?;
-    let of_index = index.as_ref().map(|index| {
-        json!({
-            "clusters": index.homes.clusters(),
-            "homes": index.homes.each(),
-            "probes": index.probes,
-            "measured": index.measured,
-        })
-    });
+    // One that cannot be used leaves a model as good as it is.
+    let index = open_index(path, manifest);
+    let of_index = match &index {
+        Ok(index) => json!(index.as_ref().map(|index| {
+            json!({
+                "clusters": index.homes.clusters(),
+                "homes": index.homes.each(),
+                "probes": index.probes,
+                "measured": index.measured,
+            })
+        })),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
     let json = json!({
         "config": model.config,
         "run": model.run,
@@ -41,7 +45,10 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
         "index": of_index,
     });
     let config = serde_json::to_value(&model.config)?;
-    let measured = index.map(|index| indexed(&index)).unwrap_or_default();
+    let measured = match &index {
+        Ok(index) => index.as_ref().map(indexed).unwrap_or_default(),
+        Err(error) => format!("\nIndex: cannot be used: {error}\n"),
+    };
     let text = [facts(&model, &config), groups(&model), metrics(&manifest.metrics), measured].join("");
     Ok(Finding { text, json })
 }

@@ -351,6 +351,15 @@ impl Generator {
         }
     }
 
+    /// What a list's scores guarantee. Where scores are moved, no clusters are looked into.
+    fn exactness(&self, plan: &Plan, places: &[Place]) -> Exactness {
+        let is_moved = plan.noise.is_some() || !self.adjusting.offsets(plan.adjustment).is_empty();
+        match plan.asks_network() && self.scorer.may_miss() && !is_moved {
+            true => Exactness::Approximate,
+            false => Exactness::within(places.iter().map(|place| place.slack).sum()),
+        }
+    }
+
     fn slate(&self, plan: &Plan, lists: &Lists) -> Slate {
         let scored = |place: &Place| ScoredItem {
             item: place.item,
@@ -367,7 +376,7 @@ impl Generator {
             items: lists.best.iter().map(scored).collect(),
             score: sum(&lists.best),
             alternatives: lists.others.iter().map(alternative).collect(),
-            exactness: Exactness::within(lists.best.iter().map(|place| place.slack).sum()),
+            exactness: self.exactness(plan, &lists.best),
             requested: plan.requested,
             skipped: plan.skipped,
             unknown_allowed: plan.unknown_allowed,

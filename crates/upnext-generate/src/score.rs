@@ -19,7 +19,7 @@ pub(crate) struct Place {
     pub(crate) item: ItemId,
     /// ln p(item | history and earlier places), over the items eligible at this step.
     pub(crate) log_prob: f64,
-    /// By how much it may be wrong; infinite where nothing is promised.
+    /// By how much it may be wrong.
     pub(crate) slack: f64,
 }
 
@@ -49,8 +49,7 @@ pub(crate) struct Partition {
 
 impl Partition {
     fn of(ranked: &Ranked) -> Self {
-        let slack = if ranked.is_certain { ranked.slack } else { f64::INFINITY };
-        Self { log_sum_exp: ranked.log_sum_exp, slack }
+        Self { log_sum_exp: ranked.log_sum_exp, slack: ranked.slack }
     }
 }
 

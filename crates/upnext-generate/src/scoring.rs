@@ -89,6 +89,11 @@ impl Scorer {
         }
     }
 
+    /// Whether items may be passed over that belong into a list.
+    pub(crate) fn may_miss(&self) -> bool {
+        matches!(self, Self::Clusters(_, Probe::Best(_)))
+    }
+
     /// Memory that it takes beside the vectors.
     pub(crate) fn bytes(&self) -> usize {
         match self {

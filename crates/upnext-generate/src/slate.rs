@@ -21,9 +21,10 @@ pub struct ScoredItem {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Exactness {
-    /// Every eligible item was scored, in full precision.
+    /// Scores are over all eligible items, in full precision.
     Exact,
-    /// In each place the best items by exact scores; the list's score is off by at most `by`.
+    /// Items were compared by exact scores, and none was passed over that one pass would have taken; the list's score, by
+    /// which searches choose between lists, is off by at most `by`.
     Bounded {
         /// In log-probability, summed over the places.
         by: f64,
@@ -35,11 +36,7 @@ pub enum Exactness {
 impl Exactness {
     /// Of a list whose places' log-probabilities may be wrong by so much together.
     pub(crate) fn within(by: f64) -> Self {
-        match by {
-            0.0 => Self::Exact,
-            by if by.is_finite() => Self::Bounded { by },
-            _ => Self::Approximate,
-        }
+        if by == 0.0 { Self::Exact } else { Self::Bounded { by } }
     }
 }
 

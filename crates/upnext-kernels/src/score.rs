@@ -150,8 +150,6 @@ pub struct Ranked {
     pub log_sum_exp: f64,
     /// By how much `log_sum_exp` may be wrong, besides its own rounding; 0 where all scores are exact.
     pub slack: f64,
-    /// Whether these are the best of all eligible items, or only of those that were looked at.
-    pub is_certain: bool,
     /// How many items were eligible.
     pub eligible: usize,
 }
@@ -180,7 +178,7 @@ pub fn rank(queries: &[Query<'_>], table: &Table<'_>, parallel: bool) -> Vec<Ran
     let answer = |((best, sum), query): ((Best, LogSumExp), &Query<'_>)| {
         let (scores, ids) = best.sorted().into_iter().unzip();
         let eligible = query.eligible.count(table.items());
-        Ranked { ids, scores, log_sum_exp: sum.value(), slack: 0.0, is_certain: true, eligible }
+        Ranked { ids, scores, log_sum_exp: sum.value(), slack: 0.0, eligible }
     };
     merged.into_iter().zip(queries).map(answer).collect()
 }

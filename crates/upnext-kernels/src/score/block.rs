@@ -158,7 +158,7 @@ fn examine(
 ) {
     sum.push(scores);
     for (i, part) in scores.chunks(64).enumerate() {
-        if !any_above(level, part, best.bar()) {
+        if largest(level, part) <= best.bar() {
             continue;
         }
         for (j, &score) in part.iter().enumerate() {
@@ -204,7 +204,8 @@ simd! {
 }
 
 simd! {
-    pub(super) fn any_above(scores: &[f32], bar: f32) -> bool {
-        lane::max(scores) > bar
+    /// The largest score; negative infinity for none.
+    pub(super) fn largest(scores: &[f32]) -> f32 {
+        lane::max(scores)
     }
 }

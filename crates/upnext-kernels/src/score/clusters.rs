@@ -21,6 +21,8 @@ pub struct Clusters {
     items: usize,
     rank: usize,
     homes: Homes,
+    /// `(c, r)`: the mean of the items that live in each cluster.
+    centres: Vec<f32>,
     clusters: Vec<Cluster>,
     /// The item of each slot; slots that fill a panel up hold none, and are in no range of a cluster.
     items_of_slots: Vec<u32>,
@@ -59,8 +61,10 @@ impl Clusters {
             of_item[1..].iter().for_each(|&home| copies[home as usize].push(item));
         }
         let (mut slots, mut clusters) = (Vec::new(), Vec::with_capacity(own.len()));
+        // Whoever made the homes, bounds need the means of the items as they are.
+        let centres = homes.means(table);
         let mut row = vec![0f32; rank];
-        for ((own, copies), centre) in own.iter().zip(&copies).zip(homes.centres.chunks_exact(rank)) {
+        for ((own, copies), centre) in own.iter().zip(&copies).zip(centres.chunks_exact(rank)) {
             let (mut radius, mut squares) = (0f64, 0f64);
             for &item in own {
                 table.vector(item, &mut row);
@@ -80,9 +84,9 @@ impl Clusters {
         }
         let narrow = Narrow::gathered(table, Precision::Int8, slots.len(), |slot| slots[slot]);
         let length = |centre: &[f32]| centre.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        let longest = homes.centres.chunks_exact(rank).map(length).fold(0.0, f64::max);
+        let longest = centres.chunks_exact(rank).map(length).fold(0.0, f64::max);
         let items_of_slots = slots.into_iter().map(|item| item.unwrap_or_default()).collect();
-        Clusters { items, rank, homes, clusters, items_of_slots, narrow, longest }
+        Clusters { items, rank, homes, centres, clusters, items_of_slots, narrow, longest }
     }
 
     /// Where items live: what a file keeps of them.
@@ -96,6 +100,7 @@ impl Clusters {
             + size_of_val(&self.items_of_slots[..])
             + size_of_val(&self.homes.of_items[..])
             + size_of_val(&self.homes.centres[..])
+            + size_of_val(&self.centres[..])
             + size_of_val(&self.clusters[..])
     }
 }

@@ -31,7 +31,7 @@ fn sorted(vector: &[f32], table: &Table<'_>, eligible: &dyn Fn(u32) -> bool, k: 
     kept.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     kept.truncate(k);
     let (scores, ids) = kept.into_iter().unzip();
-    Ranked { ids, scores, log_sum_exp, slack: 0.0, is_certain: true, eligible: count }
+    Ranked { ids, scores, log_sum_exp, slack: 0.0, eligible: count }
 }
 
 fn check(got: &Ranked, truth: &Ranked) {

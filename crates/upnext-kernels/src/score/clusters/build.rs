@@ -23,13 +23,8 @@ pub struct Plan {
 impl Plan {
     /// What is usual for so many items.
     pub fn usual(items: usize) -> Plan {
-        let clusters = (2.0 * (items as f64).sqrt()) as usize;
-        Plan {
-            clusters: clusters.clamp(1, items.max(1)),
-            homes: 2.min(clusters.max(1)),
-            rounds: 10,
-            sample: 100,
-        }
+        let clusters = ((2.0 * (items as f64).sqrt()) as usize).clamp(1, items.max(1));
+        Plan { clusters, homes: clusters.min(2), rounds: 10, sample: 100 }
     }
 }
 
@@ -44,6 +39,9 @@ pub struct Homes {
     /// `(i, m)`.
     pub(super) of_items: Vec<u32>,
 }
+
+/// Most clusters that an item is in.
+const MOST_HOMES: usize = 64;
 
 /// Items whose nearest centres are looked for together.
 const BATCH: usize = 256;
@@ -76,14 +74,24 @@ impl Homes {
             of_items.extend(self::nearest(&gathered(table, &some), &centres, rank, homes).0);
         }
         // The centres of all items, and not of those that were drawn.
-        let own: Vec<u32> = of_items.iter().copied().step_by(homes).collect();
-        let centres = means_of_all(table, &own, &centres);
-        Homes { rank, each: homes, centres, of_items }
+        let mut found = Homes { rank, each: homes, centres, of_items };
+        found.centres = found.means(table);
+        found
+    }
+
+    /// The means of the items that live in each cluster; a centre with none stays.
+    pub(super) fn means(&self, table: &Table<'_>) -> Vec<f32> {
+        let own: Vec<u32> = self.of_items.iter().copied().step_by(self.each).collect();
+        means_of_all(table, &own, &self.centres)
     }
 
     /// From what a file keeps; none where the two do not fit each other.
     pub fn from_parts(rank: usize, each: usize, centres: Vec<f32>, of_items: Vec<u32>) -> Option<Homes> {
-        let is_whole = rank > 0 && each > 0 && centres.len() % rank == 0 && of_items.len() % each == 0;
+        let is_whole = rank > 0
+            && (1..=MOST_HOMES).contains(&each)
+            && !centres.is_empty()
+            && centres.len() % rank == 0
+            && of_items.len() % each == 0;
         let clusters = centres.len().checked_div(rank)?;
         let known = of_items.iter().all(|&home| (home as usize) < clusters);
         let distinct = |homes: &[u32]| (1..homes.len()).all(|i| !homes[..i].contains(&homes[i]));

@@ -6,8 +6,10 @@ use crate::level::Chosen;
 use crate::score::best::Best;
 use crate::score::block::tidy;
 use crate::score::listed::Listed;
-use crate::score::narrow::{Asked, Bounded, Candidate, all_of, ask, best_of, joined, less, up, wanted};
-use crate::score::{Eligible, Query, Ranked, Table, check, rank, scores};
+use crate::score::narrow::{
+    Asked, Bounded, Candidate, all_of, ask, best_of, joined, less, or_exact, up, wanted,
+};
+use crate::score::{Eligible, Query, Ranked, Table, check, scores};
 use crate::softmax::LogSumExp;
 use rayon::prelude::*;
 
@@ -46,15 +48,14 @@ pub fn rank_clusters(
         clusters.items
     );
     let one = |query: &Query<'_>| {
+        let fits = |asked: &Asked<'_>| asked.length.max(1.0) * clusters.longest.max(1.0) < 1e36;
         let asked = if query.offsets.is_empty() { ask(query, &clusters.narrow, table.items()) } else { None };
+        let asked = asked.filter(fits);
         asked.and_then(|asked| Search::new(query, &asked, table, clusters).run(probe))
     };
     let found: Vec<Option<Ranked>> =
         if parallel { queries.par_iter().map(one).collect() } else { queries.iter().map(one).collect() };
-    let left: Vec<Query<'_>> =
-        queries.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(query, _)| *query).collect();
-    let mut exact = rank(&left, table, parallel).into_iter();
-    found.into_iter().filter_map(|found| found.or_else(|| exact.next())).collect()
+    or_exact(queries, found, table, parallel)
 }
 
 /// One query on its way through clusters.
@@ -84,7 +85,7 @@ impl<'a> Search<'a> {
     ) -> Search<'a> {
         let count = clusters.clusters.len();
         let mut centres = vec![0f32; count];
-        let of_centres = Table::Rows { data: &clusters.homes.centres, rank: clusters.rank };
+        let of_centres = Table::Rows { data: &clusters.centres, rank: clusters.rank };
         scores(Rows::new(query.vector, 1, clusters.rank), &of_centres, &mut centres, false);
         Search {
             query,
@@ -121,18 +122,23 @@ impl<'a> Search<'a> {
         if ids.len() < self.query.k || !scores.iter().all(|score| score.is_finite()) {
             return None;
         }
-        let (log_sum_exp, slack) = self.partition();
+        let mut known = LogSumExp::new();
+        known.push(&exact);
+        let (log_sum_exp, slack) = self.partition(known.value());
         let eligible = self.query.eligible.count(self.clusters.items);
-        let is_certain = probe == Probe::Bounded;
-        Some(Ranked { ids, scores, log_sum_exp, slack, is_certain, eligible })
+        let answer = Ranked { ids, scores, log_sum_exp, slack, eligible };
+        (log_sum_exp.is_finite() && slack.is_finite()).then_some(answer)
     }
 
     /// The most that an item that lives in a cluster may score.
     fn most(&self, cluster: usize) -> f64 {
-        // The centre's own score is rounded, and so are the items'.
-        let rounding =
-            (self.clusters.rank + 8) as f64 * 2e-7 * (self.clusters.longest + self.radius(cluster));
-        f64::from(self.centres[cluster]) + self.asked.length * (self.radius(cluster) + rounding)
+        f64::from(self.centres[cluster]) + self.asked.length * self.radius(cluster) + self.rounding(cluster)
+    }
+
+    /// The centre's own score is rounded, and so are those of the items.
+    fn rounding(&self, cluster: usize) -> f64 {
+        let lengths = self.clusters.longest + self.radius(cluster);
+        self.asked.length * (self.clusters.rank + 8) as f64 * 2e-7 * lengths
     }
 
     fn radius(&self, cluster: usize) -> f64 {
@@ -241,14 +247,14 @@ impl<'a> Search<'a> {
         &homes.of_items[item as usize * homes.each..][..homes.each]
     }
 
-    /// The log-sum-exp with what was passed over, and by how much it may be wrong.
-    fn partition(&self) -> (f64, f64) {
+    /// The log-sum-exp with what was passed over, and by how much it may be wrong; it is no less than that of what is known.
+    fn partition(&self, known: f64) -> (f64, f64) {
         let (mut low, mut middle, mut high) = (Vec::new(), Vec::new(), Vec::new());
         let half = 0.5 * self.asked.length * self.asked.length / self.clusters.rank as f64;
         for (at, cluster) in self.clusters.clusters.iter().enumerate() {
             if !self.visited[at] && !cluster.own.is_empty() {
-                let most = self.most(at) as f32 + cluster.log_count;
-                low.push(self.centres[at] + cluster.log_count);
+                let most = up(self.most(at) + f64::from(cluster.log_count) + 1e-6);
+                low.push(self.centres[at] + cluster.log_count - up(self.rounding(at) + 1e-6));
                 middle
                     .push(((half * cluster.spread) as f32 + self.centres[at] + cluster.log_count).min(most));
                 high.push(most);
@@ -262,7 +268,7 @@ impl<'a> Search<'a> {
             joined(seen, less(sum.value(), out))
         };
         let top = with(value + slack, &high, nothing);
-        let bottom = out.map_or(value - slack, |out| with(value - slack, &low, out));
+        let bottom = out.map_or(value - slack, |out| with(value - slack, &low, out)).max(known);
         let middle = with(value, &middle, out.unwrap_or(nothing)).clamp(bottom, top.max(bottom));
         (middle, (top - middle).max(middle - bottom))
     }

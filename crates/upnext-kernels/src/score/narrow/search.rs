@@ -2,11 +2,13 @@
 
 use super::{Asked, Narrow, TILE, up};
 use crate::level::Chosen;
-use crate::score::best::{Bar, Best};
-use crate::score::block::{BLOCK, QUERIES, add, any_above, exclude, tidy};
+use crate::score::best::Best;
+use crate::score::block::{BLOCK, QUERIES, add, exclude, largest, tidy};
 use crate::score::listed::Listed;
 use crate::score::{Query, Ranked, Table, check, in_waves, rank};
 use crate::softmax::LogSumExp;
+use rayon::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// As [`rank`], through narrow vectors: the same ids and the same bits of scores in less time.
 ///
@@ -25,35 +27,38 @@ pub fn rank_narrow(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, pa
         table.items(),
         table.rank()
     );
+    queries.chunks(TOGETHER).flat_map(|queries| rank_some(queries, table, narrow, parallel)).collect()
+}
+
+/// Queries whose candidates are held at once.
+const TOGETHER: usize = 64;
+
+fn rank_some(queries: &[Query<'_>], table: &Table<'_>, narrow: &Narrow, parallel: bool) -> Vec<Ranked> {
     let asked: Vec<Option<Asked<'_>>> =
         queries.iter().map(|query| ask(query, narrow, table.items())).collect();
     let helped: Vec<(&Query<'_>, &Asked<'_>)> =
         queries.iter().zip(&asked).filter_map(|(query, asked)| Some((query, asked.as_ref()?))).collect();
-    let mut lists = shortlists(&helped, narrow, parallel).into_iter();
-    let mut answers: Vec<Option<Ranked>> = Vec::with_capacity(queries.len());
-    let level = Chosen::now();
-    for (query, asked) in queries.iter().zip(&asked) {
-        let answer = asked.as_ref().and_then(|_| lists.next()).and_then(|mut list| {
-            let exact = all_of(level, query, &list.candidates, table);
-            let (scores, ids) = best_of(query.k, &list.candidates, &exact);
-            // Items without a finite score fill a list that is short of others; they are not searched here.
-            let is_whole = ids.len() >= query.k && scores.iter().all(|score| score.is_finite());
-            list.candidates
-                .iter()
-                .zip(&exact)
-                .for_each(|(candidate, &exact)| list.sum.replace(candidate, exact));
-            let (log_sum_exp, slack) = (list.sum.value(), list.sum.slack());
-            let eligible = query.eligible.count(table.items());
-            is_whole.then_some(Ranked { ids, scores, log_sum_exp, slack, is_certain: true, eligible })
-        });
-        answers.push(answer);
-    }
-    let left: Vec<Query<'_>> = queries
-        .iter()
-        .zip(&answers)
-        .filter(|(_, answer)| answer.is_none())
-        .map(|(query, _)| *query)
-        .collect();
+    let lists = shortlists(&helped, narrow, parallel);
+    let one = |((query, _), list): (&(&Query<'_>, &Asked<'_>), Shortlist)| list.rank(query, table);
+    let found: Vec<Option<Ranked>> = match parallel {
+        true => helped.par_iter().zip(lists).map(one).collect(),
+        false => helped.iter().zip(lists).map(one).collect(),
+    };
+    let mut found = found.into_iter();
+    let answers: Vec<Option<Ranked>> =
+        asked.iter().map(|asked| asked.as_ref().and_then(|_| found.next().flatten())).collect();
+    or_exact(queries, answers, table, parallel)
+}
+
+/// Answers those queries that have no answer yet by exact scores of all items.
+pub(in crate::score) fn or_exact(
+    queries: &[Query<'_>],
+    answers: Vec<Option<Ranked>>,
+    table: &Table<'_>,
+    parallel: bool,
+) -> Vec<Ranked> {
+    let left = queries.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
+    let left: Vec<Query<'_>> = left.map(|(query, _)| *query).collect();
     let mut exact = rank(&left, table, parallel).into_iter();
     answers.into_iter().filter_map(|answer| answer.or_else(|| exact.next())).collect()
 }
@@ -105,7 +110,33 @@ pub(in crate::score) fn best_of(k: usize, candidates: &[Candidate], exact: &[f32
 struct Shortlist {
     candidates: Vec<Candidate>,
     sum: Bounded,
+    /// Items of the catalogue.
+    items: usize,
 }
+
+impl Shortlist {
+    /// None where exact scores of all items are the better answer: so many items are so alike that most are candidates; too
+    /// few have a finite score; or the log-sum-exp cannot be told from the narrow scores.
+    fn rank(mut self, query: &Query<'_>, table: &Table<'_>) -> Option<Ranked> {
+        if self.candidates.len() > (wanted(query) * 8).max(self.items / 16) {
+            return None;
+        }
+        let exact = all_of(Chosen::now(), query, &self.candidates, table);
+        let (scores, ids) = best_of(query.k, &self.candidates, &exact);
+        // Items without a finite score fill a list that is short of others; they are not searched here.
+        let is_whole = ids.len() >= query.k && scores.iter().all(|score| score.is_finite());
+        for (candidate, &exact) in self.candidates.iter().zip(&exact) {
+            self.sum.replace(candidate, exact);
+        }
+        let (log_sum_exp, slack) = (self.sum.value(), self.sum.slack());
+        let eligible = query.eligible.count(self.items);
+        let answer = Ranked { ids, scores, log_sum_exp, slack, eligible };
+        (is_whole && log_sum_exp.is_finite() && slack < MOST_SLACK).then_some(answer)
+    }
+}
+
+/// From so much on a bound on a log-sum-exp says nothing.
+const MOST_SLACK: f64 = 1.0;
 
 /// A log-sum-exp of narrow scores, and that of the most they may stand for.
 #[derive(Clone, Copy)]
@@ -142,7 +173,6 @@ impl Bounded {
         self.replaced[0].push(&[candidate.score]);
         let mut one = LogSumExp::new();
         one.push(&[candidate.score]);
-        // No more is taken off than was put on, whatever was rounded.
         self.replaced[1].merge(&one.raised((candidate.slack as f32).next_down()));
     }
 
@@ -153,8 +183,12 @@ impl Bounded {
     /// How far the value may be from that of exact scores, but for the rounding of the sum itself. What scores that are as
     /// much too high take away is less: `E e^b · E e^-b ≥ 1`.
     pub(in crate::score) fn slack(&self) -> f64 {
-        let high = joined(less(self.high.value(), self.replaced[1].value()), self.exact.value());
-        if high == f64::NEG_INFINITY { 0.0 } else { (high - self.value()).max(0.0) }
+        // What is left of a difference is known to a millionth of what it was taken from.
+        let known = |all: f64| all + 1e-6f64.ln();
+        let left = joined(less(self.high.value(), self.replaced[1].value()), known(self.high.value()));
+        let (high, value) = (joined(left, self.exact.value()), self.value());
+        let rounding = (known(self.narrow.value()) - value).exp();
+        if high == f64::NEG_INFINITY { 0.0 } else { high - value + rounding }
     }
 }
 
@@ -196,30 +230,36 @@ impl State {
 
 fn shortlists(queries: &[(&Query<'_>, &Asked<'_>)], narrow: &Narrow, parallel: bool) -> Vec<Shortlist> {
     let level = Chosen::now();
-    let bars: Vec<Bar> = queries.iter().map(|_| Bar::new()).collect();
-    let mut merged: Vec<State> = queries.iter().map(|(query, _)| State::new(query)).collect();
+    // The best lower bounds of all blocks that are done. Their last one never exceeds that of all items, so who reads it
+    // when moves no bit: it is what the candidates are sorted out by in the end.
+    let least: Vec<Mutex<Best>> =
+        queries.iter().map(|(query, _)| Mutex::new(Best::new(wanted(query)))).collect();
+    let mut merged: Vec<(Vec<Candidate>, Bounded)> =
+        queries.iter().map(|_| (Vec::new(), Bounded::new())).collect();
     let blocks = if queries.is_empty() { 0 } else { narrow.items.div_ceil(BLOCK) };
-    let one = |room: &mut Vec<f32>, b| search(level, queries, narrow, b, &bars, room);
+    let one = |room: &mut Vec<f32>, b| search(level, queries, narrow, b, &least, room);
     in_waves(blocks, parallel, one, |found: Vec<Found>| {
-        for (state, found) in merged.iter_mut().zip(found) {
-            state.sum.merge(&found.sum);
-            found.least.into_iter().for_each(|(score, id)| state.least.offer(score, id));
-            state.candidates.extend(found.candidates);
+        for ((candidates, sum), found) in merged.iter_mut().zip(found) {
+            sum.merge(&found.sum);
+            candidates.extend(found.candidates);
         }
     });
-    let list = |(state, (query, _)): (State, &(&Query<'_>, &Asked<'_>))| {
-        let least = state.least.sorted();
-        let bar = if least.len() == wanted(query) { least.last().map(|last| last.0) } else { None };
-        let needed = |candidate: &Candidate| bar.is_none_or(|bar| candidate.most >= bar);
+    let list = |((mut candidates, sum), least): ((Vec<Candidate>, Bounded), &Mutex<Best>)| {
+        let bar = held(least).settled();
         // Blocks come in order, and each gives its candidates in order.
-        Shortlist { candidates: state.candidates.into_iter().filter(needed).collect(), sum: state.sum }
+        candidates.retain(|candidate| candidate.most >= bar);
+        Shortlist { candidates, sum, items: narrow.items }
     };
-    merged.into_iter().zip(queries).map(list).collect()
+    merged.into_iter().zip(&least).map(list).collect()
+}
+
+/// Nothing panics while it holds one; a best that somebody left is as good as any.
+fn held(least: &Mutex<Best>) -> MutexGuard<'_, Best> {
+    least.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a block holds for one query.
 struct Found {
-    least: Vec<(f32, u32)>,
     candidates: Vec<Candidate>,
     sum: Bounded,
 }
@@ -230,12 +270,12 @@ fn search(
     queries: &[(&Query<'_>, &Asked<'_>)],
     narrow: &Narrow,
     b: usize,
-    bars: &[Bar],
+    least: &[Mutex<Best>],
     room: &mut Vec<f32>,
 ) -> Vec<Found> {
     let end = ((b + 1) * BLOCK).min(narrow.items);
     let mut states: Vec<State> = queries.iter().map(|(query, _)| State::new(query)).collect();
-    states.iter_mut().zip(bars).for_each(|(state, bar)| state.least.raise(bar.get()));
+    states.iter_mut().zip(least).for_each(|(state, least)| state.least.raise(held(least).settled()));
     room.resize(room.len().max(queries.len().min(QUERIES) * TILE), 0.0);
     for from in (b * BLOCK..end).step_by(TILE) {
         let tile = from..(from + TILE).min(end);
@@ -251,16 +291,12 @@ fn search(
             }
         }
     }
-    let found = states.into_iter().zip(bars).zip(queries).map(|((mut state, bar), (query, _))| {
-        let known = state.least.bar();
-        let least = state.least.sorted();
-        let last =
-            least.last().filter(|_| least.len() == wanted(query)).map_or(known, |last| last.0.max(known));
-        if least.len() == wanted(query) {
-            bar.raise(last);
-        }
-        state.candidates.retain(|candidate| candidate.most >= last);
-        Found { least, candidates: state.candidates, sum: state.sum }
+    let found = states.into_iter().zip(least).map(|(mut state, least)| {
+        let mut least = held(least);
+        state.least.sorted().into_iter().for_each(|(score, id)| least.offer(score, id));
+        let bar = least.settled();
+        state.candidates.retain(|candidate| candidate.most >= bar);
+        Found { candidates: state.candidates, sum: state.sum }
     });
     found.collect()
 }
@@ -270,9 +306,10 @@ fn offset(level: Chosen, query: &Query<'_>, from: usize, scores: &mut [f32]) -> 
     let mut rounding = 1e-30;
     for offset in query.offsets {
         add(level, &offset.of[from..from + scores.len()], offset.weight, scores);
-        let largest =
-            scores.iter().filter(|score| score.is_finite()).fold(0f32, |most, score| most.max(score.abs()));
-        rounding += f64::from(largest) * 2.5e-7;
+        let largest = scores.iter().fold(0f32, |most, score| most.max(score.abs()));
+        // What leaves the range of an f32 here may not do so there.
+        let is_known = largest < 1e30 && !scores.iter().any(|score| score.is_nan());
+        rounding += if is_known { f64::from(largest) * 2.5e-7 } else { f64::INFINITY };
     }
     tidy(level, scores);
     rounding
@@ -300,10 +337,8 @@ fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthe
     let slack = reach.with(farthest);
     state.sum.push(scores, slack);
     for (i, part) in scores.chunks(64).enumerate() {
-        let bar = f64::from(state.least.bar());
-        // The next f32 below what could matter, so that rounding loses nothing.
-        if bar > f64::NEG_INFINITY && !any_above(level, part, ((bar - slack) as f32).next_down().next_down())
-        {
+        // Rounded as below, so that what is passed over would not be kept, whenever the bar rose.
+        if up(f64::from(largest(level, part)) + slack) < state.least.bar() {
             continue;
         }
         for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score > f32::NEG_INFINITY) {
