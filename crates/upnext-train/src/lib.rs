@@ -9,8 +9,8 @@
 #![forbid(unsafe_code)]
 
 pub mod adam;
-pub mod ahead;
-mod align;
+mod ahead;
+pub mod align;
 mod checkpoint;
 mod clock;
 pub mod config;

@@ -90,8 +90,8 @@ impl Homes {
         let is_whole = rank > 0
             && (1..=MOST_HOMES).contains(&each)
             && !centres.is_empty()
-            && centres.len() % rank == 0
-            && of_items.len() % each == 0;
+            && centres.len().is_multiple_of(rank)
+            && of_items.len().is_multiple_of(each);
         let clusters = centres.len().checked_div(rank)?;
         let known = of_items.iter().all(|&home| (home as usize) < clusters);
         let distinct = |homes: &[u32]| (1..homes.len()).all(|i| !homes[..i].contains(&homes[i]));

@@ -215,16 +215,17 @@ impl<'a> Search<'a> {
 
     /// Takes what was scored among the candidates.
     fn take(&mut self, cluster: usize, first: usize, count: usize) {
-        let reach = self.clusters.narrow.reach(first..first + count);
+        let clusters = self.clusters;
+        let (reach, items) =
+            (clusters.narrow.reach(first..first + count), &clusters.items_of_slots[first..first + count]);
         let slack = self.slack(reach);
-        for at in 0..count {
+        for (at, (&reach, &item)) in reach.iter().zip(items).enumerate() {
             let score = self.scores[at];
-            let off = self.asked.length * f64::from(reach[at]) + 1e-30;
+            let off = self.asked.length * f64::from(reach) + 1e-30;
             let most = up(f64::from(score) + off);
             if score == f32::NEG_INFINITY || most < self.least.bar() {
                 continue;
             }
-            let item = self.clusters.items_of_slots[first + at];
             if self.is_seen_before(item, cluster) {
                 continue;
             }
