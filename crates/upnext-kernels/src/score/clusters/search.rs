@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// Which clusters are looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// All that may hold one of the best: the answer has the ids and bits of [`rank`].
+    /// All that may hold one of the best: the answer has the ids and bits of [`rank`](crate::score::rank).
     Bounded,
     /// So many whose centres score highest.
     Best(usize),
@@ -25,15 +25,15 @@ pub enum Probe {
 /// Items of which the share in what was passed over is taken out again, where they are not eligible.
 const TAKEN_OUT: usize = 4096;
 
-/// As [`rank`], looking into some clusters only.
+/// As [`rank`](crate::score::rank), looking into some clusters only.
 ///
 /// What is not looked into adds an estimate to the log-sum-exp: each cluster as if its items lay around their centre as a
 /// normal distribution of their spread does. `slack` says how far that may be wrong: by Jensen's inequality items add no
 /// less than if all of them lay in the centre, and no more than if all scored the cluster's most. A query that clusters
-/// cannot help (with offsets; few items eligible; about as many asked for; fewer found) is answered by [`rank`].
+/// cannot help (with offsets; few items eligible; about as many asked for; fewer found) is answered by [`rank`](crate::score::rank).
 ///
 /// # Panics
-/// As [`rank`], and when the clusters are not of the table's items.
+/// As [`rank`](crate::score::rank), and when the clusters are not of the table's items.
 pub fn rank_clusters(
     queries: &[Query<'_>],
     table: &Table<'_>,
