@@ -27,8 +27,8 @@ const TAKEN_OUT: usize = 4096;
 
 /// As [`rank`](crate::score::rank), looking into some clusters only.
 ///
-/// What is not looked into adds an estimate to the log-sum-exp: each cluster as if its items lay around their centre as a
-/// normal distribution of their spread does. `slack` says how far that may be wrong: by Jensen's inequality items add no
+/// What is not looked into adds an estimate to the log-sum-exp: each cluster as if its items lay around their centre as
+/// draws from a normal distribution of their spread do. `slack` says how far that may be wrong: by Jensen's inequality items add no
 /// less than if all of them lay in the centre, and no more than if all scored the cluster's most. A query that clusters
 /// cannot help (with offsets; few items eligible; about as many asked for; fewer found) is answered by [`rank`](crate::score::rank).
 ///
@@ -251,13 +251,13 @@ impl<'a> Search<'a> {
     /// The log-sum-exp with what was passed over, and by how much it may be wrong; it is no less than that of what is known.
     fn partition(&self, known: f64) -> (f64, f64) {
         let (mut low, mut middle, mut high) = (Vec::new(), Vec::new(), Vec::new());
-        let half = 0.5 * self.asked.length * self.asked.length / self.clusters.rank as f64;
+        let variance = self.asked.length * self.asked.length / self.clusters.rank as f64;
         for (at, cluster) in self.clusters.clusters.iter().enumerate() {
             if !self.visited[at] && !cluster.own.is_empty() {
                 let most = up(self.most(at) + f64::from(cluster.log_count) + 1e-6);
+                let sum = of_normal(cluster.own.len(), variance * cluster.spread) as f32;
                 low.push(self.centres[at] + cluster.log_count - up(self.rounding(at) + 1e-6));
-                middle
-                    .push(((half * cluster.spread) as f32 + self.centres[at] + cluster.log_count).min(most));
+                middle.push((self.centres[at] + sum).min(most));
                 high.push(most);
             }
         }
@@ -287,6 +287,16 @@ impl<'a> Search<'a> {
         let mut sum = LogSumExp::new();
         sum.push(&scores);
         Some(sum.value())
+    }
+}
+
+/// The log-sum-exp of so many draws from a normal distribution around 0, as it usually is: that of the mean of `exp` unless
+/// this comes from draws so far out that nobody draws them (the random energy model, Derrida 1981).
+fn of_normal(count: usize, variance: f64) -> f64 {
+    let log_count = (count as f64).ln();
+    match variance <= 2.0 * log_count {
+        true => log_count + 0.5 * variance,
+        false => (2.0 * variance * log_count).sqrt(),
     }
 }
 
