@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use upnext_data::chance::name_key;
 use upnext_data::{Catalog, Histories, Reader, Strings};
 use upnext_generate::{Generator, ItemMap};
@@ -33,7 +33,7 @@ impl Source {
         if super::is_folder(&args.out)
             && let Some(parent) = args.out.parent()
         {
-            std::fs::create_dir_all(parent)?;
+            std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
         }
         let scratch = Scratch::beside(&args.out)?;
         let options = PrepareOptions {

@@ -28,6 +28,8 @@ impl Scratch {
     pub fn beside(out: &Path) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| Error::Write { path: out.to_owned(), source };
+        // `.` has no name.
+        let out = &out.canonicalize().unwrap_or_else(|_| out.to_owned());
         let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut prefix = OsString::from(".");
         prefix.push(out.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?);
