@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use upnext_data::{ItemId, Prepared};
@@ -47,14 +47,25 @@ fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
     let place = Place::trained();
     let started = Instant::now();
     succeed(arguments(&place, "whole", &JOB));
-    let whole = started.elapsed();
+    let parts = |out: &str| {
+        let entries = fs::read_dir(place.path(out)).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("part-")).count()
+    };
+    let all = parts("whole");
+    let one_part = started.elapsed() / all as u32;
     let (mut interrupted, mut kept) = (0, 0);
     for kill in 0..kills() {
-        // Instants all over the job, no two alike.
+        // Instants all over what is left of the job, no two alike: by its parts and not by the clock alone, so that a
+        // busy machine is no other test.
         let share = (kill as f64 + 1.0) * 0.618_034 % 1.0;
+        let done = parts("killed");
+        let enough = done + ((all - done) as f64 * share) as usize;
         let mut command = upnext(arguments(&place, "killed", &JOB));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        sleep(whole.mul_f64(share * 0.9));
+        while parts("killed") < enough && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        sleep(one_part.mul_f64(share * 7.0 % 1.0));
         child.kill().unwrap();
         interrupted += u32::from(!child.wait().unwrap().success());
     }

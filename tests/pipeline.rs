@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use upnext_data::{ItemId, Prepared, Protocol};
 
-use crate::support::{Place, fail, rows, succeed};
+use crate::support::{Place, Row, fail, rows, succeed};
 
 /// Keys of each user's history.
 fn histories(place: &Place) -> BTreeMap<String, Vec<String>> {
@@ -134,6 +134,35 @@ fn ways_to_make_lists_stand_beside_each_other() {
     assert_ne!(kept["lists"]["top-k"]["recall"], report["lists"]["top-k"]["recall"]);
     let table = succeed(fixed.iter().chain(&["top-k"]));
     assert!(table.contains("recall@3") && table.contains("windowed-markov"), "{table}");
+}
+
+#[test]
+fn a_model_that_was_trained_to_keep_seen_items_does_so_unless_told_otherwise() {
+    let place = Place::prepared();
+    place.train("run", &["--set", "train.max_epochs=1", "--set", "train.keep_seen=true"]);
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let summary: Value =
+        serde_json::from_slice(&fs::read(place.path("run").join("summary.json")).unwrap()).unwrap();
+    let fixed = ["evaluate", "--model", &model, "--data", &data, "--split", "validation", "--json"];
+    let report: Value = serde_json::from_str(&succeed(fixed)).unwrap();
+    assert_eq!(summary["best"]["ndcg@10"], report["kept"]["ndcg@10"]);
+    assert_ne!(report["ndcg@10"], report["kept"]["ndcg@10"]);
+    let lists = |more: &[&str]| {
+        let out = place.text("lists.csv");
+        let fixed = ["generate", "--model", &model, "--data", &data, "--out", &out];
+        succeed(fixed.iter().chain(more));
+        rows(&place.path("lists.csv"))
+    };
+    let (usual, dropped) = (lists(&[]), lists(&["--drop-seen"]));
+    assert_eq!(usual, lists(&["--keep-seen"]));
+    let histories = histories(&place);
+    let seen = |rows: &[Row]| rows.iter().filter(|row| histories[&row.user].contains(&row.item)).count();
+    assert!(seen(&usual) > 0, "no list holds a seen item");
+    assert_eq!(seen(&dropped), 0);
+    let error = fail(2, fixed.iter().chain(&["--drop-seen"]));
+    assert!(error.contains("name a --method"), "{error}");
+    fail(2, ["generate", "--model", &model, "--data", &data, "--out", "x.csv", "--keep-seen", "--drop-seen"]);
+    assert!(succeed(["inspect", &model]).contains("seen ones kept"));
 }
 
 #[test]

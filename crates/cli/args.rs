@@ -217,9 +217,8 @@ pub(crate) struct EvaluateArgs {
     /// Items in a list of --method.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "method")]
     pub(crate) length: u32,
-    /// Let items of the input into the lists of --method: where people come back to things.
-    #[arg(long, requires = "method")]
-    pub(crate) keep_seen: bool,
+    #[command(flatten)]
+    pub(crate) seen: SeenArgs,
     #[command(flatten)]
     pub(crate) methods: MethodArgs,
     #[command(flatten)]

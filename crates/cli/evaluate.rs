@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
+use upnext_eval::rank::Seen;
 use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
 use upnext_generate::Adjustment;
 use upnext_model::folder::Served;
@@ -29,6 +30,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     }
     if args.method.is_empty() && args.scoring.is_any() {
         let what = "--scoring and --probes are for lists; name a --method. Ranks are by exact scores";
+        return Err(BadInput(what.to_owned()).into());
+    }
+    if args.method.is_empty() && args.seen.is_any() {
+        let what = "--keep-seen and --drop-seen are for lists; name a --method. Ranks are reported both ways";
         return Err(BadInput(what.to_owned()).into());
     }
     open::check_model(&args.model)?;
@@ -99,7 +104,7 @@ pub(crate) fn measure(
     let options = Options { progress: Some(&draw) };
     let rivals = match rivals {
         Rivals::None => Vec::new(),
-        Rivals::With(features) => baselines::fit(asked, features, options)?,
+        Rivals::With(features) => baselines::fit(asked, features, Seen::Dropped, options)?,
     };
     let report = Report::measure(&ModelScorer::of(served, by), &rivals, asked, options);
     bar.finish_and_clear();

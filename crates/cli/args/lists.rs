@@ -76,9 +76,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) methods: MethodArgs,
     #[command(flatten)]
     pub(crate) scoring: ScoringArgs,
-    /// Let items of the history into the list.
-    #[arg(long)]
-    pub(crate) keep_seen: bool,
+    #[command(flatten)]
+    pub(crate) seen: SeenArgs,
     #[command(flatten)]
     pub(crate) adjust: AdjustArgs,
     #[command(flatten)]
@@ -173,6 +172,28 @@ pub(crate) struct MethodArgs {
     /// Seed of the draws of --method sample and of --explore; every user has draws of their own [default: 1].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+}
+
+/// Whether lists may hold items of the history.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SeenArgs {
+    /// Let items of the history into the list: where people come back to things [default: as the model was trained to].
+    #[arg(long)]
+    keep_seen: bool,
+    /// Let no item of the history into the list [default: as the model was trained to].
+    #[arg(long, conflicts_with = "keep_seen")]
+    drop_seen: bool,
+}
+
+impl SeenArgs {
+    pub(crate) fn is_any(self) -> bool {
+        self.keep_seen || self.drop_seen
+    }
+
+    /// Whether seen items are kept, where the model says what holds by default.
+    pub(crate) fn keep(self, by_default: bool) -> bool {
+        self.keep_seen || by_default && !self.drop_seen
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use upnext_data::ItemFeatures;
 use upnext_eval::evaluate::Options as Watched;
 use upnext_eval::lists::top;
+use upnext_eval::rank::Seen;
 use upnext_eval::{Asked, ListMetrics, ListReport, Made, baselines};
 use upnext_generate::{Generator, Options, Request, Scoring, Threads};
 use upnext_model::folder::{Served, open_index};
@@ -30,13 +31,17 @@ pub(super) fn run(
         true => open_index(&args.model, &served.manifest)?,
         false => None,
     };
+    let keep_seen = args.seen.keep(served.generation.keep_seen);
     let options =
         Options { threads: Threads::Pool(rayon::current_num_threads()), scoring, ..Options::default() };
     let (generator, length) = (Generator::with_index(served, index, options)?, args.length as usize);
     let rules = Rules::of(&args.rules, &generator)?;
     // What a method refuses is told before the first list is made.
-    let requests: Vec<Vec<Request>> =
-        args.method.iter().map(|&method| requests(args, method, &rules, asked)).collect::<Result<_>>()?;
+    let requests: Vec<Vec<Request>> = args
+        .method
+        .iter()
+        .map(|&method| requests(args, method, keep_seen, &rules, asked))
+        .collect::<Result<_>>()?;
     for first in requests.iter().filter_map(|requests| requests.first()) {
         match generator.generate(std::slice::from_ref(first)).remove(0) {
             Err(error) if error.is_of_any_history() => return Err(error.into()),
@@ -48,10 +53,11 @@ pub(super) fn run(
     }
     let mut made = Vec::new();
     if !args.no_baselines {
-        for baseline in baselines::fit(asked, features, Watched::default())? {
+        let seen = if keep_seen { Seen::Kept } else { Seen::Dropped };
+        for baseline in baselines::fit(asked, features, seen, Watched::default())? {
             let started = Instant::now();
             let may = |item| rules.allows(item);
-            let lists = top(baseline.scorer.as_ref(), asked, length, args.keep_seen, may)?;
+            let lists = top(baseline.scorer.as_ref(), asked, length, keep_seen, may)?;
             let name = baseline.scorer.name().to_owned();
             made.push(Made { name, lists, failed: 0, seconds: started.elapsed().as_secs_f64() });
         }
@@ -66,7 +72,7 @@ pub(super) fn run(
         questions: asked.questions().len(),
         items: generator.catalog().len(),
         length,
-        keep_seen: args.keep_seen,
+        keep_seen,
         conditions: conditions(args),
         lists: made.iter().map(measure).collect::<Result<_, _>>()?,
     };
@@ -107,6 +113,7 @@ fn conditions(args: &EvaluateArgs) -> Vec<String> {
 fn requests(
     args: &EvaluateArgs,
     method: MethodName,
+    keep_seen: bool,
     rules: &Rules,
     asked: &Asked<'_>,
 ) -> Result<Vec<Request>> {
@@ -116,7 +123,7 @@ fn requests(
             .method(args.methods.of(method))
             .seed_for(args.methods.seed(), asked.histories.user_key(question.user))
             .explore(args.methods.explore())
-            .keep_seen(args.keep_seen)
+            .keep_seen(keep_seen)
             .adjust(args.adjust.adjustment());
         rules.add(builder).build()
     };

@@ -160,7 +160,7 @@ impl Job<'_> {
             "scoring": self.scoring,
             "explore": methods.explore(),
             "seed": methods.seed(),
-            "keep_seen": args.keep_seen,
+            "keep_seen": self.keep_seen(),
             "deny": self.deny.as_ref().map(|keys| &keys.digest),
             "allow": self.allow.as_ref().map(|keys| &keys.digest),
             "requests": self.requests.as_ref().map(|requests| &requests.digest),
@@ -176,6 +176,10 @@ impl Job<'_> {
         })
     }
 
+    fn keep_seen(&self) -> bool {
+        self.args.seen.keep(self.generator.defaults().keep_seen)
+    }
+
     fn request(&self, source: &Source, histories: &Histories, user: UserId) -> Result<Request> {
         let builder = source.map.request(histories.of(user).items);
         Ok(self.complete(builder, histories.user_key(user)).build()?)
@@ -188,7 +192,7 @@ impl Job<'_> {
             .method(self.args.methods.of(self.args.method))
             .seed_for(self.args.methods.seed(), user)
             .explore(self.args.methods.explore())
-            .keep_seen(self.args.keep_seen)
+            .keep_seen(self.keep_seen())
             .adjust(self.args.adjust.adjustment());
         if let Some(deny) = &self.deny {
             builder = builder.without(&deny.set);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use upnext_eval::scoring::table;
-use upnext_model::folder::{Description, Index, describe, open_index};
+use upnext_model::folder::{Description, Generation, Index, describe, open_index};
 
 use super::Finding;
 use super::draw::{self, Facts};
@@ -49,7 +49,13 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
         Ok(index) => index.as_ref().map(indexed).unwrap_or_default(),
         Err(error) => format!("\nIndex: cannot be used: {error}\n"),
     };
-    let text = [facts(&model, &config), groups(&model), metrics(&manifest.metrics), measured].join("");
+    let text = [
+        facts(&model, &config),
+        groups(&model),
+        metrics(&manifest.metrics, seen(&model.generation)),
+        measured,
+    ]
+    .join("");
     Ok(Finding { text, json })
 }
 
@@ -77,9 +83,13 @@ fn facts(model: &Description, config: &Value) -> String {
             format!("{joined} items, {bare} of them without features and never recommended"),
         );
     }
-    let seen = if generation.keep_seen { "kept" } else { "dropped" };
+    let seen = seen(generation);
     facts.add("lists", format!("{} items unless asked otherwise, seen ones {seen}", generation.length));
     format!("{}\nConfiguration\n  {}\n", facts.text(), settings.join(", "))
+}
+
+fn seen(generation: &Generation) -> &'static str {
+    if generation.keep_seen { "kept" } else { "dropped" }
 }
 
 fn indexed(index: &Index) -> String {
@@ -105,7 +115,7 @@ fn groups(model: &Description) -> String {
     format!("\n{}", draw::table(&rows, &[1, 2], draw::width()))
 }
 
-fn metrics(metrics: &Value) -> String {
+fn metrics(metrics: &Value, seen: &str) -> String {
     let Some(metrics) = metrics.as_object().filter(|metrics| !metrics.is_empty()) else {
         return "\nIt was never validated.\n".to_owned();
     };
@@ -113,5 +123,5 @@ fn metrics(metrics: &Value) -> String {
     for (name, value) in metrics {
         facts.add(name, value.as_f64().map_or_else(|| value.to_string(), |value| format!("{value:.4}")));
     }
-    format!("\nValidation, seen items dropped\n{}", facts.text())
+    format!("\nValidation, seen items {seen}\n{}", facts.text())
 }

@@ -22,7 +22,7 @@ pub const FIRST_ORDER: &str = "first-order-markov";
 /// Name of the windowed chain in reports.
 pub const WINDOWED: &str = "windowed-markov";
 
-/// The metric that a baseline's parameters are chosen by, with seen dropped.
+/// The metric that a baseline's parameters are chosen by.
 const CHOSEN_BY: Metric = Metric::Ndcg(10);
 
 /// One system to print beside the model.
@@ -36,8 +36,8 @@ pub struct Baseline<'a> {
 /// Fits popularity, first-order Markov and windowed Markov to the split's training events, content-kNN where there are
 /// features, and adds a random order where a question asks for a cold item.
 ///
-/// Parameters are those with the best NDCG@10 on the split's validation questions, of cold and of warm targets (seen
-/// dropped): decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5} for the
+/// Parameters are those with the best NDCG@10 on the split's validation questions, of cold and of warm targets, under the
+/// seen policy that is asked for: decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5} for the
 /// first-order one, and for content-kNN the grid of [`ContentKnn::choose`]. Of equal ones the first named wins, as it
 /// does when a split has no validation questions. The parameters and the validation value are in
 /// [`Baseline::parameters`].
@@ -47,13 +47,14 @@ pub struct Baseline<'a> {
 pub fn fit(
     asked: &Asked<'_>,
     features: Option<&ItemFeatures>,
+    seen: Seen,
     options: Options<'_>,
 ) -> Result<Vec<Baseline<'static>>> {
     let Asked { histories, split, items, seed, .. } = *asked;
     let training = split.training(histories)?;
     let counts = popularity::counts(&training.histories, &training.train, items);
     let cold = Cold::of(&counts);
-    let fitting = Fitting { histories, training: &training, split, items, counts: &counts, options };
+    let fitting = Fitting { histories, training: &training, split, items, counts: &counts, seen, options };
     let first = fitting.choose(FIRST_ORDER, &[(1, 1.0)], &[1.0, 0.75, 0.5])?;
     let windowed = fitting.choose(WINDOWED, &[(10, 0.8), (10, 0.6), (5, 0.8), (5, 0.6)], &[1.0, 0.75])?;
     let popular = Baseline { scorer: Box::new(Popularity::new(&counts)), parameters: Value::Null };
@@ -74,6 +75,7 @@ struct Fitting<'a> {
     split: &'a Split,
     items: usize,
     counts: &'a [u64],
+    seen: Seen,
     options: Options<'a>,
 }
 
@@ -99,18 +101,18 @@ impl Fitting<'_> {
         }))
     }
 
-    /// Validation NDCG@10, seen dropped; 0 when there is nothing to validate on.
+    /// Validation NDCG@10; 0 when there is nothing to validate on.
     fn validate(&self, chain: &Markov) -> Result<f64> {
         if self.split.validation.is_empty() {
             return Ok(0.0);
         }
         let outcome = evaluate(chain, self.histories, &self.split.validation, self.options)?;
-        Ok(outcome.mean(CHOSEN_BY, Seen::Dropped))
+        Ok(outcome.mean(CHOSEN_BY, self.seen))
     }
 
     fn content(&self, features: &ItemFeatures) -> Result<Baseline<'static>> {
         let (knn, value) =
-            ContentKnn::choose(features, self.histories, &self.split.validation, self.options)?;
+            ContentKnn::choose(features, self.histories, &self.split.validation, self.seen, self.options)?;
         let mut parameters = json!(knn.parameters());
         if let Some(value) = value {
             parameters["validation_ndcg@10"] = json!(value);

@@ -14,7 +14,7 @@ use upnext_data::{Histories, ItemFeatures, ItemId, Question};
 
 use crate::evaluate::{Options, batch_size, check, target};
 use crate::metric::Metric;
-use crate::rank::ranks;
+use crate::rank::{Seen, ranks};
 use crate::scorer::check_call;
 use crate::{Result, Scorer};
 use content::{Content, Scratch, raise};
@@ -63,7 +63,7 @@ impl ContentKnn {
         Self { content: Arc::new(Content::new(features)), parameters }
     }
 
-    /// With the parameters of the best NDCG@10 on some questions (seen dropped), and that value: power 1, 4 or 16, window
+    /// With the parameters of the best NDCG@10 on some questions, and that value: power 1, 4 or 16, window
     /// and decay (10, 0.8), (10, 0.6), (10, 1) or (3, 0.8). Of equal ones the first named wins; without questions there is
     /// no value, and power 4 with (10, 0.8) is taken.
     ///
@@ -75,6 +75,7 @@ impl ContentKnn {
         features: &ItemFeatures,
         histories: &Histories,
         questions: &[Question],
+        seen: Seen,
         options: Options<'_>,
     ) -> Result<(Self, Option<f64>)> {
         let any = Self::new(features, DEFAULT);
@@ -88,7 +89,7 @@ impl ContentKnn {
             .flat_map_iter(|asked| {
                 let mut scratch = Scratch::default();
                 let gains: Vec<Vec<f64>> =
-                    asked.iter().map(|question| any.gains(histories, question, &mut scratch)).collect();
+                    asked.iter().map(|question| any.gains(histories, question, seen, &mut scratch)).collect();
                 let so_far = done.fetch_add(asked.len(), Ordering::Relaxed) + asked.len();
                 if let Some(progress) = options.progress {
                     progress(NAME, so_far, questions.len());
@@ -113,7 +114,13 @@ impl ContentKnn {
     }
 
     /// NDCG@10 of one question for each of [`candidates`].
-    fn gains(&self, histories: &Histories, question: &Question, scratch: &mut Scratch) -> Vec<f64> {
+    fn gains(
+        &self,
+        histories: &Histories,
+        question: &Question,
+        seen: Seen,
+        scratch: &mut Scratch,
+    ) -> Vec<f64> {
         let (input, target) = (question.input(histories).items, target(question, histories));
         let widest = GRID.iter().map(|&(window, _)| window).max().unwrap_or(0);
         self.content.similar(input, widest, scratch);
@@ -122,7 +129,7 @@ impl ContentKnn {
             raise(&mut scratch.similar, power, candidate.power);
             power = candidate.power;
             self.content.sum(candidate.window, candidate.decay, &scratch.similar, &mut out);
-            Metric::Ndcg(10).of_rank(ranks(&out, target, input, &mut scratch.seen).dropped)
+            Metric::Ndcg(10).of_rank(ranks(&out, target, input, &mut scratch.seen).under(seen))
         };
         candidates().map(gain).collect()
     }
@@ -159,7 +166,7 @@ impl Scorer for ContentKnn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Seen, evaluate};
+    use crate::evaluate;
     use upnext_data::{Catalog, FeatureFile, Modality};
 
     /// Items 0 to 3 have text, items 2 to 4 a picture; item 5 has nothing.
@@ -220,7 +227,7 @@ mod tests {
             })
             .collect();
         let (chosen, value) =
-            ContentKnn::choose(&features, &histories, &questions, Options::default()).unwrap();
+            ContentKnn::choose(&features, &histories, &questions, Seen::Dropped, Options::default()).unwrap();
         let plain = |parameters| {
             let knn = ContentKnn::new(&features, parameters);
             let outcome = evaluate(&knn, &histories, &questions, Options::default()).unwrap();
@@ -231,7 +238,8 @@ mod tests {
         let first = all.iter().find(|(value, _)| *value == best).unwrap().1;
         assert_eq!(chosen.parameters(), first);
         assert!((value.unwrap() - best).abs() < 1e-12);
-        let (usual, none) = ContentKnn::choose(&features, &histories, &[], Options::default()).unwrap();
+        let (usual, none) =
+            ContentKnn::choose(&features, &histories, &[], Seen::Dropped, Options::default()).unwrap();
         assert_eq!((usual.parameters(), none), (DEFAULT, None));
     }
 }

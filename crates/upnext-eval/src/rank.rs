@@ -23,6 +23,16 @@ pub struct Ranks {
     pub kept: u32,
 }
 
+impl Ranks {
+    /// The rank under one policy.
+    pub fn under(self, seen: Seen) -> u32 {
+        match seen {
+            Seen::Dropped => self.dropped,
+            Seen::Kept => self.kept,
+        }
+    }
+}
+
 /// How many candidates stand at or before the target: those whose score is at least the target's.
 ///
 /// Ties count against the system: a constant scorer puts every target last. So do scores that are

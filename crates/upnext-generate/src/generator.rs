@@ -7,7 +7,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use upnext_data::{Catalog, ItemId};
 use upnext_model::folder::Index;
-use upnext_model::{Adjusting, Cache, ModelConfig, ModelManifest, Served, Vectors};
+use upnext_model::{Adjusting, Cache, Generation, ModelConfig, ModelManifest, Served, Vectors};
 
 use crate::fallback::Popularity;
 use crate::plan::Plan;
@@ -93,6 +93,12 @@ impl Generator {
         static GENERATORS: AtomicU64 = AtomicU64::new(1);
         let id = GENERATORS.fetch_add(1, Ordering::Relaxed);
         Ok(Self { served, popularity, adjusting, scorer, pool, options, id })
+    }
+
+    /// What a request that says nothing gets.
+    #[must_use]
+    pub fn defaults(&self) -> &Generation {
+        &self.served.generation
     }
 
     /// The catalog of the model.

@@ -1,7 +1,7 @@
 //! The right operand of a product, laid out for the register tile.
 
 use crate::Rows;
-use crate::level::Chosen;
+use crate::level::{Chosen, simd};
 use crate::tile::{PANEL, Right};
 use crate::transpose::into_panel;
 
@@ -64,6 +64,16 @@ impl Packed {
         pack_plain(b, &mut self.panels);
     }
 
+    /// From panels `(inner, 32)` of bf16, in the memory already held.
+    ///
+    /// # Panics
+    /// When the panels are not those of so many columns.
+    pub(crate) fn repack_bf16(&mut self, level: Chosen, panels: &[[u16; PANEL]], inner: usize, cols: usize) {
+        self.resize(inner, cols);
+        assert!(self.panels.len() == panels.len() * PANEL, "{} steps of {inner} by {cols}", panels.len());
+        widen(level, panels.as_flattened(), &mut self.panels);
+    }
+
     /// The length of the inner axis: columns of the left operand.
     pub fn inner(&self) -> usize {
         self.inner
@@ -96,6 +106,15 @@ impl Packed {
     fn resize(&mut self, inner: usize, cols: usize) {
         (self.inner, self.cols) = (inner, cols);
         self.panels.resize(panel_floats(inner, cols), 0.0);
+    }
+}
+
+simd! {
+    /// bf16 to f32.
+    fn widen(from: &[u16], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = f32::from_bits(u32::from(*from) << 16);
+        }
     }
 }
 

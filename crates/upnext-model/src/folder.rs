@@ -84,6 +84,8 @@ pub struct Card {
     pub encoders: BTreeMap<String, String>,
     /// Items that joined after training, oldest addition first.
     pub additions: Vec<Addition>,
+    /// What a request that says nothing gets.
+    pub generation: Generation,
 }
 
 /// A model folder's `manifest.json`.
@@ -186,7 +188,7 @@ impl Served {
             catalog,
             counts,
             ineligible,
-            generation: Generation::default(),
+            generation: card.generation.clone(),
             manifest: manifest(card, model.items(), BTreeMap::new())?,
         })
     }
@@ -203,7 +205,8 @@ fn check_items(expected: usize, catalog: &Catalog, counts: &[u64]) -> Result<()>
 
 /// A sealed manifest.
 fn manifest(card: &Card, items: usize, files: BTreeMap<String, FileHash>) -> Result<ModelManifest> {
-    let Card { protocol, data_hash, metrics, trained, encoders, additions, run: _ } = card.clone();
+    let Card { protocol, data_hash, metrics, trained, encoders, additions, run: _, generation: _ } =
+        card.clone();
     let mut manifest = ModelManifest {
         version: FORMAT,
         items,

@@ -72,9 +72,9 @@ pub enum Event {
         step: u64,
         /// The epoch, from 1.
         epoch: u64,
-        /// NDCG at 10, seen items dropped.
+        /// NDCG at 10, seen items dropped or kept as the run was told.
         ndcg_10: f64,
-        /// All metrics, seen items dropped.
+        /// All metrics, seen items dropped or kept as the run was told.
         metrics: Metrics,
         /// Whether it is the best so far, which `model/` then holds.
         best: bool,

@@ -54,7 +54,7 @@ pub struct Validation {
     pub step: u64,
     /// Epochs begun.
     pub epoch: u64,
-    /// NDCG at 10, seen items dropped.
+    /// NDCG at 10, seen items dropped or kept as the run was told.
     #[serde(rename = "ndcg@10")]
     pub ndcg_10: f64,
     /// Whether it was the best until then.

@@ -23,13 +23,13 @@ pub struct Best {
     pub step: u64,
     /// Epochs begun when it was made.
     pub epoch: u64,
-    /// All validation metrics by name, seen items dropped.
+    /// All validation metrics by name, seen items dropped or kept as the run was told.
     #[serde(flatten)]
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Best {
-    /// NDCG at 10 over the whole catalogue, seen items dropped: what "best" means.
+    /// NDCG at 10 over the whole catalogue, seen items dropped or kept as the run was told: what "best" means.
     #[must_use]
     pub fn ndcg_10(&self) -> f64 {
         self.metrics.get("ndcg@10").and_then(serde_json::Value::as_f64).unwrap_or(f64::NEG_INFINITY)

@@ -9,13 +9,14 @@ use upnext_model::{Model, Vectors};
 use crate::Result;
 use crate::summary::Best;
 
-/// Metrics of a model with its item vectors as they would be served, seen items dropped, and their NDCG at 10.
+/// Metrics of a model with its item vectors as they would be served, and their NDCG at 10.
 pub(crate) fn validate(
     model: &Model,
     finished: &Finished<'_>,
     counts: &[u64],
     histories: &Histories,
     questions: &[Question],
+    seen: Seen,
 ) -> Result<(f64, Metrics)> {
     let network = model.network()?;
     let vectors = Vectors::from_tables(&finished.input, finished.output.as_deref(), model.config().rank)?;
@@ -23,7 +24,7 @@ pub(crate) fn validate(
     let scorer =
         ModelScorer::new(&network, &vectors).without(&finished.ineligible).reading_without(&unread, counts);
     let outcome = evaluate(&scorer, histories, questions, Options::default())?;
-    Ok((outcome.mean(Metric::Ndcg(10), Seen::Dropped), outcome.metrics(Seen::Dropped)))
+    Ok((outcome.mean(Metric::Ndcg(10), seen), outcome.metrics(seen)))
 }
 
 /// A validation, as the best so far.

@@ -9,7 +9,8 @@ fn measured() -> Report {
     let histories = toy::histories(150, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
-    let baselines = baselines::fit(&asked, None, Options::default()).unwrap();
+    let baselines =
+        baselines::fit(&asked, None, upnext_eval::rank::Seen::Dropped, Options::default()).unwrap();
     let scorer = Hashed { items: 60, levels: 1 << 20 };
     Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap()
 }

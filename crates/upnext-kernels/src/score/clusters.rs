@@ -89,11 +89,6 @@ impl Clusters {
         Clusters { items, rank, homes, centres, clusters, items_of_slots, narrow, longest }
     }
 
-    /// Where items live: what a file keeps of them.
-    pub fn homes(&self) -> &Homes {
-        &self.homes
-    }
-
     /// Memory that they take.
     pub fn bytes(&self) -> usize {
         self.narrow.bytes()

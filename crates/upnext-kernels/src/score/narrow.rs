@@ -10,7 +10,9 @@ mod search;
 
 use super::Table;
 use crate::level::{Chosen, simd};
+use crate::product::{Packed, Write, multiply_at};
 use crate::tile::PANEL;
+use crate::{Rows, RowsMut};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -19,6 +21,10 @@ pub(super) use search::{Bounded, Candidate, all_of, ask, best_of, joined, less, 
 
 /// Slots whose largest reach is kept: those of a tile of scores.
 pub(super) const TILE: usize = 1024;
+/// From so many queries on, bf16 vectors are made f32 once for all of them.
+const WORTH_WIDENING: usize = 3;
+/// Items whose vectors are widened at once: they stay in cache.
+const WIDENED: usize = 8 * PANEL;
 /// What an f32 rounds by at most, relative to the result, with room for products of several roundings.
 const ROUND: f64 = 6.0e-8;
 
@@ -113,19 +119,6 @@ impl Narrow {
         Narrow { items: slots, rank, codes, reach, reach_of_tile, longest: up(longest) }
     }
 
-    /// i.
-    pub fn items(&self) -> usize {
-        self.items
-    }
-
-    /// Its precision.
-    pub fn precision(&self) -> Precision {
-        match self.codes {
-            Codes::Bf16(_) => Precision::Bf16,
-            Codes::Int8 { .. } => Precision::Int8,
-        }
-    }
-
     /// Memory that it takes.
     pub fn bytes(&self) -> usize {
         let codes = match &self.codes {
@@ -141,7 +134,7 @@ impl Narrow {
     }
 
     /// Narrow scores of queries for the slots of a range that starts at a multiple of 32: `out` has a row of `stride` for
-    /// each query.
+    /// each query; `spare` is room to widen vectors.
     pub(super) fn scores(
         &self,
         level: Chosen,
@@ -149,13 +142,27 @@ impl Narrow {
         slots: Range<usize>,
         out: &mut [f32],
         stride: usize,
+        spare: &mut Packed,
     ) {
         let panels = slots.start / PANEL..slots.end.div_ceil(PANEL);
         match &self.codes {
             Codes::Bf16(codes) => {
                 let codes = &codes[panels.start * self.rank..panels.end * self.rank];
-                for (query, out) in queries.iter().zip(out.chunks_mut(stride)) {
-                    bf16_row(level, codes, query.vector, &mut out[..slots.len()]);
+                if queries.len() < WORTH_WIDENING {
+                    for (query, out) in queries.iter().zip(out.chunks_mut(stride)) {
+                        bf16_row(level, codes, query.vector, &mut out[..slots.len()]);
+                    }
+                } else {
+                    let vectors: Vec<f32> = queries.iter().flat_map(|query| query.vector).copied().collect();
+                    let vectors = Rows::new(&vectors, queries.len(), self.rank);
+                    let mut out = RowsMut::strided(out, queries.len(), slots.len(), stride);
+                    for codes in codes.chunks(self.rank * WIDENED / PANEL) {
+                        let count = out.cols().min(WIDENED);
+                        spare.repack_bf16(level, codes, self.rank, count);
+                        let (now, later) = out.split_columns(count);
+                        multiply_at(level, vectors, spare, 0..count, now, Write::Set);
+                        out = later;
+                    }
                 }
             }
             Codes::Int8 { pairs, scales } => {

@@ -51,7 +51,7 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
     for (name, fact) in facts {
         line(&mut text, format_args!("| {name} | {fact} |"));
     }
-    metrics(&mut text, &card.metrics);
+    metrics(&mut text, card);
     text.push_str(USE);
     let run = serde_json::to_string_pretty(&card.run)
         .map_err(|source| Error::Json { path: MANIFEST.into(), source })?;
@@ -59,9 +59,11 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
     Ok(text)
 }
 
-fn metrics(text: &mut String, metrics: &Value) {
-    let Some(metrics) = metrics.as_object().filter(|metrics| !metrics.is_empty()) else { return };
-    text.push_str("\n## Validation\n\n| metric | value |\n|---|---|\n");
+fn metrics(text: &mut String, card: &Card) {
+    let Some(metrics) = card.metrics.as_object().filter(|metrics| !metrics.is_empty()) else { return };
+    let seen = if card.generation.keep_seen { "kept" } else { "dropped" };
+    line(text, format_args!("\n## Validation\n\nOver all items, seen ones {seen}.\n"));
+    text.push_str("| metric | value |\n|---|---|\n");
     for (name, value) in metrics {
         line(text, format_args!("| {name} | {value} |"));
     }

@@ -11,7 +11,7 @@ use upnext_data::{Catalog, Column, ItemFeatures, ItemId, Strings};
 
 use super::read::{Finishing, Folder};
 use super::write::{Contents, write};
-use super::{Card, ModelManifest};
+use super::{Card, Generation, ModelManifest};
 use crate::error::{Error, Result};
 use crate::items::Table;
 use crate::model::Model;
@@ -116,17 +116,11 @@ pub fn extend(
     };
     let model = with_rows(model, new.len(), &joined.input_row, joined.output_row.as_deref())?;
     let catalog = appended(&catalog, offered, &new)?;
-    let card = card(folder.manifest, folder.run, &addition);
+    let card = card(folder.manifest, folder.run, folder.generation, &addition);
     let cold = counts.iter().filter(|&&count| count < tower.cold_below).count();
     let finished = Finished { input: input.into(), output: output.map(Into::into), ineligible, cold };
-    let contents = Contents {
-        model: &model,
-        catalog: &catalog,
-        counts: &counts,
-        finished: &finished,
-        card: &card,
-        generation: &folder.generation,
-    };
+    let contents =
+        Contents { model: &model, catalog: &catalog, counts: &counts, finished: &finished, card: &card };
     write(out, &contents, overwrite)?;
     Ok(addition)
 }
@@ -159,8 +153,13 @@ fn appended(catalog: &Catalog, offered: &Catalog, new: &[u32]) -> Result<Catalog
     Ok(Catalog::new(joined(catalog.keys(), Some(offered.keys())), columns.collect())?)
 }
 
-fn card(manifest: ModelManifest, run: serde_json::Value, addition: &Addition) -> Card {
+fn card(
+    manifest: ModelManifest,
+    run: serde_json::Value,
+    generation: Generation,
+    addition: &Addition,
+) -> Card {
     let ModelManifest { protocol, data_hash, metrics, trained, encoders, mut additions, .. } = manifest;
     additions.push(addition.clone());
-    Card { run, protocol, data_hash, metrics, trained, encoders, additions }
+    Card { run, protocol, data_hash, metrics, trained, encoders, additions, generation }
 }

@@ -8,8 +8,8 @@ use upnext_data::sealed::{FileHash, Tensor, Values, write_bytes, write_folder, w
 use upnext_data::{Catalog, ItemFeatures};
 
 use super::{
-    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, Generation, INDEX, MANIFEST, MODEL, README,
-    TEXT_LIMIT, VECTORS, card, check_items, manifest, not_finite, tensors,
+    CATALOG, CONFIG, Card, ConfigFile, FORMAT, GENERATION, INDEX, MANIFEST, MODEL, README, TEXT_LIMIT,
+    VECTORS, card, check_items, manifest, not_finite, tensors,
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -32,8 +32,7 @@ pub fn save(
 ) -> Result<()> {
     check_items(model.items(), catalog, counts)?;
     let finished = &finish(model, counts, features)?;
-    let generation = &Generation::default();
-    write(dir, &Contents { model, catalog, counts, finished, card, generation }, overwrite)
+    write(dir, &Contents { model, catalog, counts, finished, card }, overwrite)
 }
 
 /// What a folder is made of.
@@ -43,12 +42,11 @@ pub(super) struct Contents<'a> {
     pub(super) counts: &'a [u64],
     pub(super) finished: &'a Finished<'a>,
     pub(super) card: &'a Card,
-    pub(super) generation: &'a Generation,
 }
 
 /// Writes a folder whose parts fit each other.
 pub(super) fn write(dir: &Path, contents: &Contents<'_>, overwrite: bool) -> Result<()> {
-    let Contents { model, catalog, counts, finished, card, generation } = contents;
+    let Contents { model, catalog, counts, finished, card } = contents;
     let values = values(&dir.join(MODEL), model)?;
     let ours =
         |name: &str| [MODEL, VECTORS, CATALOG, CONFIG, GENERATION, README, MANIFEST, INDEX].contains(&name);
@@ -68,7 +66,7 @@ pub(super) fn write(dir: &Path, contents: &Contents<'_>, overwrite: bool) -> Res
         };
         for (name, bytes) in [
             (CONFIG, json(CONFIG, &config)?),
-            (GENERATION, json(GENERATION, generation)?),
+            (GENERATION, json(GENERATION, &card.generation)?),
             (README, card::readme(model, card)?.into_bytes()),
         ] {
             files.insert(name.to_owned(), text(dir, temp, name, &bytes)?);

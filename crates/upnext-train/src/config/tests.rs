@@ -133,6 +133,7 @@ fn a_resolved_configuration_reads_back_as_itself() {
     for text in [
         "",
         "[train]\ntokens = 4096\nmax_steps = 100\neval_every = 7\nclip = inf\nprotocol = \"time:10,20\"",
+        "[train]\nkeep_seen = true\nreplay = 0.5",
         "[loss]\nnegatives = \"popularity^0.75\"\n[model]\ndropout = 0.3\nproject = false",
         "[model]\nhorizons = 5\nmerge_horizons = true\n[loss]\nhorizon_decay = 0.5",
         "[loss]\nkind = \"full-softmax\"\n[train]\ntable_optimizer = \"dense\"\nschedule = \"cosine\"",

@@ -47,6 +47,9 @@ pub struct TrainConfig {
     /// epoch beside those that have something, drawn anew for each. New is what trains and is later than every event that
     /// the model was trained on; events that were held out from it and lie before that are not.
     pub replay: f64,
+    /// Whether people come back to items: then validation has the items of an input among the candidates, and lists by the
+    /// model may hold them unless a request says otherwise.
+    pub keep_seen: bool,
 }
 
 /// How the learning rate goes on after warm-up.
@@ -120,6 +123,13 @@ pub(super) struct Raw {
     precision: Precision,
     #[serde(skip_serializing_if = "is_whole")]
     replay: f64,
+    #[serde(skip_serializing_if = "is_off")]
+    keep_seen: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -147,6 +157,7 @@ impl Default for TrainConfig {
             seed: 1,
             precision: Precision::F32,
             replay: 1.0,
+            keep_seen: false,
         }
     }
 }
@@ -184,6 +195,7 @@ impl From<TrainConfig> for Raw {
             seed: config.seed,
             precision: config.precision,
             replay: config.replay,
+            keep_seen: config.keep_seen,
         }
     }
 }
@@ -217,6 +229,7 @@ impl Raw {
             seed: self.seed,
             precision: self.precision,
             replay: self.replay,
+            keep_seen: self.keep_seen,
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use upnext_data::ItemFeatures;
+use upnext_eval::rank::Seen;
 use upnext_model::tower::finish;
-use upnext_model::{Card, Trained, folder};
+use upnext_model::{Card, Generation, Trained, folder};
 
 use super::looping::Trainer;
 use crate::summary::{Best, Ended, Summary};
@@ -18,6 +19,7 @@ impl Trainer<'_> {
             return self.save(serde_json::Value::Null);
         }
         let begun = self.clock.seconds();
+        let seen = if self.config.train.keep_seen { Seen::Kept } else { Seen::Dropped };
         let finished = finish(&self.learner.model, self.counts, self.features)?;
         let (ndcg_10, metrics) = validate::validate(
             &self.learner.model,
@@ -25,6 +27,7 @@ impl Trainer<'_> {
             self.counts,
             &self.data.histories,
             self.questions,
+            seen,
         )?;
         drop(finished);
         let found = validate::best(step, epoch, &metrics)?;
@@ -54,6 +57,7 @@ impl Trainer<'_> {
             trained: Trained { steps: self.state.step, tokens: self.state.tokens, ..self.begun.clone() },
             encoders: self.features.map(ItemFeatures::encoders).unwrap_or_default(),
             additions: Vec::new(),
+            generation: Generation { keep_seen: self.config.train.keep_seen, ..Generation::default() },
         };
         Ok(folder::save(
             &self.run.model(),

@@ -82,7 +82,12 @@ impl Homes {
     /// The means of the items that live in each cluster; a centre with none stays.
     pub(super) fn means(&self, table: &Table<'_>) -> Vec<f32> {
         let own: Vec<u32> = self.of_items.iter().copied().step_by(self.each).collect();
-        means_of_all(table, &own, &self.centres)
+        let (sums, counts) = sums(&own, self.clusters(), self.rank, |i, out| table.vector(i as u32, out));
+        let mean = |(at, &old): (usize, &f32)| match counts[at / self.rank] {
+            0 => old,
+            count => (sums[at] / count as f64) as f32,
+        };
+        self.centres.iter().enumerate().map(mean).collect()
     }
 
     /// From what a file keeps; none where the two do not fit each other.
@@ -165,12 +170,8 @@ fn nearest(points: &[f32], centres: &[f32], r: usize, homes: usize) -> (Vec<u32>
 /// The means of the points that are nearest to each centre. A centre with none goes to one of the points that are farthest
 /// from theirs, for their length.
 fn means(points: &[f32], nearest: &[u32], products: &[f32], centres: &[f32], r: usize) -> Vec<f32> {
-    let (mut sums, mut counts) = (vec![0f64; centres.len()], vec![0usize; centres.len() / r]);
-    for (point, &home) in points.chunks_exact(r).zip(nearest) {
-        counts[home as usize] += 1;
-        let sum = &mut sums[home as usize * r..][..r];
-        sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
+    let point = |i: usize, out: &mut [f32]| out.copy_from_slice(&points[i * r..][..r]);
+    let (sums, counts) = sums(nearest, centres.len() / r, r, point);
     let length = |i: usize| points[i * r..][..r].iter().map(|x| x * x).sum::<f32>();
     let mut far: Vec<(f32, usize)> = Vec::new();
     if counts.contains(&0) {
@@ -191,20 +192,20 @@ fn means(points: &[f32], nearest: &[u32], products: &[f32], centres: &[f32], r: 
     means
 }
 
-/// The means of all items that live in each cluster; a centre with none stays.
-fn means_of_all(table: &Table<'_>, own: &[u32], centres: &[f32]) -> Vec<f32> {
-    let r = table.rank();
-    let (mut sums, mut counts) = (vec![0f64; centres.len()], vec![0usize; centres.len() / r]);
+/// The sums of the vectors that live in each cluster, and how many do.
+fn sums(
+    homes: &[u32],
+    clusters: usize,
+    r: usize,
+    vector: impl Fn(usize, &mut [f32]),
+) -> (Vec<f64>, Vec<usize>) {
+    let (mut sums, mut counts) = (vec![0f64; clusters * r], vec![0usize; clusters]);
     let mut row = vec![0f32; r];
-    for (item, &home) in (0u32..).zip(own) {
-        table.vector(item, &mut row);
+    for (i, &home) in homes.iter().enumerate() {
+        vector(i, &mut row);
         counts[home as usize] += 1;
         let sum = &mut sums[home as usize * r..][..r];
         sum.iter_mut().zip(&row).filter(|(_, x)| x.is_finite()).for_each(|(sum, x)| *sum += f64::from(*x));
     }
-    let mean = |(at, &old): (usize, &f32)| match counts[at / r] {
-        0 => old,
-        count => (sums[at] / count as f64) as f32,
-    };
-    centres.iter().enumerate().map(mean).collect()
+    (sums, counts)
 }

@@ -3,8 +3,9 @@
 use super::{Cluster, Clusters};
 use crate::Rows;
 use crate::level::Chosen;
+use crate::product::Packed;
 use crate::score::best::Best;
-use crate::score::block::tidy;
+use crate::score::block::{largest, tidy};
 use crate::score::listed::Listed;
 use crate::score::narrow::{
     Asked, Bounded, Candidate, all_of, ask, best_of, joined, less, or_exact, up, wanted,
@@ -22,6 +23,8 @@ pub enum Probe {
     Best(usize),
 }
 
+/// Slots that are passed over together where none of them reaches the bar.
+const RUN: usize = 32;
 /// Items of which the share in what was passed over is taken out again, where they are not eligible.
 const TAKEN_OUT: usize = 4096;
 
@@ -193,7 +196,8 @@ impl<'a> Search<'a> {
         scores.resize(slots.len(), 0.0);
         let narrow = &self.clusters.narrow;
         if !slots.is_empty() {
-            narrow.scores(self.level, &[self.asked], slots.clone(), &mut scores, slots.len());
+            let (asked, spare) = (&[self.asked], &mut Packed::default());
+            narrow.scores(self.level, asked, slots.clone(), &mut scores, slots.len(), spare);
         }
         tidy(self.level, &mut scores);
         if !self.barred.is_empty() {
@@ -219,20 +223,25 @@ impl<'a> Search<'a> {
         let (reach, items) =
             (clusters.narrow.reach(first..first + count), &clusters.items_of_slots[first..first + count]);
         let slack = self.slack(reach);
-        for (at, (&reach, &item)) in reach.iter().zip(items).enumerate() {
-            let score = self.scores[at];
-            let off = self.asked.length * f64::from(reach) + 1e-30;
-            let most = up(f64::from(score) + off);
-            if score == f32::NEG_INFINITY || most < self.least.bar() {
+        for start in (0..count).step_by(RUN) {
+            let run = start..(start + RUN).min(count);
+            // Rounded as below.
+            if up(f64::from(largest(self.level, &self.scores[run.clone()])) + slack) < self.least.bar() {
                 continue;
             }
-            if self.is_seen_before(item, cluster) {
-                continue;
-            }
-            self.candidates.push(Candidate { id: item, score, most, slack });
-            let least = -up(off - f64::from(score));
-            if least > self.least.bar() {
-                self.least.offer(least, item);
+            for (&reach, (&item, at)) in reach[run.clone()].iter().zip(items[run.clone()].iter().zip(run)) {
+                let score = self.scores[at];
+                let off = self.asked.length * f64::from(reach) + 1e-30;
+                let most = up(f64::from(score) + off);
+                if score == f32::NEG_INFINITY || most < self.least.bar() || self.is_seen_before(item, cluster)
+                {
+                    continue;
+                }
+                self.candidates.push(Candidate { id: item, score, most, slack });
+                let least = -up(off - f64::from(score));
+                if least > self.least.bar() {
+                    self.least.offer(least, item);
+                }
             }
         }
     }

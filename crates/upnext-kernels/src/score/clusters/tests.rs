@@ -106,7 +106,7 @@ fn what_clusters_cannot_help_is_ranked_as_ever() {
 fn homes_come_back_from_their_parts_unless_these_do_not_fit() {
     let data = items(500);
     let table = Table::Rows { data: &data, rank: RANK };
-    let homes = clustered(&table).homes().clone();
+    let homes = clustered(&table).homes;
     let (centres, of_items) = (homes.centres().to_vec(), homes.of_items().to_vec());
     let again = Homes::from_parts(RANK, homes.each(), centres.clone(), of_items.clone());
     assert_eq!(again.as_ref(), Some(&homes));

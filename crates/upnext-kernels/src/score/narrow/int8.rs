@@ -103,7 +103,13 @@ fn some<const Q: usize>(
     match level.level() {
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "calls a function compiled for instructions the CPU was asked about")]
-        // SAFETY: a `Chosen` level is one that this CPU has.
+        // SAFETY: a `Chosen` level is one that this CPU has, and the CPU was asked for the instruction beyond it.
+        Level::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => unsafe {
+            x86::avx512_vnni(panels, scales, queries, out, stride, count);
+        },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "as above")]
+        // SAFETY: as above.
         Level::Avx512 => unsafe { x86::avx512(panels, scales, queries, out, stride, count) },
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "as above")]
@@ -162,97 +168,85 @@ mod x86 {
     use std::arch::x86_64::{
         _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
         _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
-        _mm512_add_epi32, _mm512_cvtepi8_epi16, _mm512_madd_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
-        _mm512_storeu_si512,
+        _mm512_add_epi32, _mm512_cvtepi8_epi16, _mm512_dpwssd_epi32, _mm512_madd_epi16, _mm512_set1_epi32,
+        _mm512_setzero_si512, _mm512_storeu_si512,
     };
 
     /// Panels that are fetched before their turn.
     const AHEAD: usize = 16;
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-    #[expect(unsafe_code, reason = "loads and stores of whole registers")]
-    pub(super) fn avx512<const Q: usize>(
-        panels: &[Step],
-        scales: &[[f32; PANEL]],
-        queries: [&Rounded; Q],
-        out: &mut [f32],
-        stride: usize,
-        count: usize,
-    ) {
-        let pairs = queries[0].pairs.len();
-        for (p, (panel, scales)) in panels.chunks_exact(pairs).zip(scales).enumerate() {
-            let mut sums = [[_mm512_setzero_si512(); 2]; Q];
-            for (k, step) in panel.iter().enumerate() {
-                let step: *const i8 = step.as_ptr();
-                // SAFETY: a step is two registers of 32 bytes; a prefetch reads nothing.
-                let halves = unsafe {
-                    _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD * pairs * 2 * PANEL));
-                    [_mm256_loadu_si256(step.cast()), _mm256_loadu_si256(step.add(PANEL).cast())]
-                };
-                let halves = halves.map(|half| _mm512_cvtepi8_epi16(half));
-                for (sums, query) in sums.iter_mut().zip(queries) {
-                    let query = _mm512_set1_epi32(query.pairs[k]);
-                    for (sum, half) in sums.iter_mut().zip(halves) {
-                        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(half, query));
+    /// Sums of whole panels by registers of so many lanes: `load` reads as many pairs of bytes, `widen` makes them 16 bits,
+    /// `add` adds their products with a query's pair to the sums.
+    macro_rules! sums {
+        (
+            $name:ident, $features:literal, $lanes:literal lanes of $zero:ident,
+            $load:ident $widen:ident $all:ident $add:expr, $store:ident
+        ) => {
+            #[target_feature(enable = $features)]
+            #[expect(unsafe_code, reason = "loads and stores of whole registers")]
+            pub(super) fn $name<const Q: usize>(
+                panels: &[Step],
+                scales: &[[f32; PANEL]],
+                queries: [&Rounded; Q],
+                out: &mut [f32],
+                stride: usize,
+                count: usize,
+            ) {
+                let pairs = queries[0].pairs.len();
+                for (p, (panel, scales)) in panels.chunks_exact(pairs).zip(scales).enumerate() {
+                    let mut sums = [[$zero(); PANEL / $lanes]; Q];
+                    for (k, step) in panel.iter().enumerate() {
+                        let from: *const i8 = step.as_ptr();
+                        // SAFETY: a prefetch reads nothing.
+                        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * pairs * 2 * PANEL)) };
+                        let mut parts = [$zero(); PANEL / $lanes];
+                        for (part, bytes) in parts.iter_mut().zip(step.as_chunks::<{ 2 * $lanes }>().0) {
+                            // SAFETY: so many bytes are one register.
+                            *part = $widen(unsafe { $load(bytes.as_ptr().cast()) });
+                        }
+                        for (sums, query) in sums.iter_mut().zip(queries) {
+                            let query = $all(query.pairs[k]);
+                            for (sum, part) in sums.iter_mut().zip(parts) {
+                                *sum = $add(*sum, part, query);
+                            }
+                        }
                     }
+                    let mut whole = [[0i32; PANEL]; Q];
+                    for (whole, sums) in whole.iter_mut().zip(sums) {
+                        for (some, sum) in whole.as_chunks_mut::<$lanes>().0.iter_mut().zip(sums) {
+                            // SAFETY: as many numbers as a register has lanes.
+                            unsafe { $store(some.as_mut_ptr().cast(), sum) };
+                        }
+                    }
+                    write(&whole, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
                 }
             }
-            let mut whole = [[0i32; PANEL]; Q];
-            for (whole, sums) in whole.iter_mut().zip(sums) {
-                let [low, high] = whole.as_chunks_mut::<16>().0 else { continue };
-                // SAFETY: each is sixteen numbers.
-                unsafe {
-                    _mm512_storeu_si512(low.as_mut_ptr().cast(), sums[0]);
-                    _mm512_storeu_si512(high.as_mut_ptr().cast(), sums[1]);
-                }
-            }
-            write(&whole, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
-        }
+        };
     }
 
-    #[target_feature(enable = "avx2,fma")]
-    #[expect(unsafe_code, reason = "loads and stores of whole registers")]
-    pub(super) fn avx2<const Q: usize>(
-        panels: &[Step],
-        scales: &[[f32; PANEL]],
-        queries: [&Rounded; Q],
-        out: &mut [f32],
-        stride: usize,
-        count: usize,
-    ) {
-        let pairs = queries[0].pairs.len();
-        for (p, (panel, scales)) in panels.chunks_exact(pairs).zip(scales).enumerate() {
-            let mut sums = [[_mm256_setzero_si256(); 4]; Q];
-            for (k, step) in panel.iter().enumerate() {
-                let step: *const i8 = step.as_ptr();
-                // SAFETY: a step is four registers of 16 bytes; a prefetch reads nothing.
-                let parts = unsafe {
-                    _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD * pairs * 2 * PANEL));
-                    [0, 1, 2, 3].map(|part| _mm_loadu_si128(step.add(part * 16).cast()))
-                };
-                let parts = parts.map(|part| _mm256_cvtepi8_epi16(part));
-                for (sums, query) in sums.iter_mut().zip(queries) {
-                    let query = _mm256_set1_epi32(query.pairs[k]);
-                    for (sum, part) in sums.iter_mut().zip(parts) {
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(part, query));
-                    }
-                }
-            }
-            let mut whole = [[0i32; PANEL]; Q];
-            for (whole, sums) in whole.iter_mut().zip(sums) {
-                for (eight, sum) in whole.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-                    // SAFETY: eight numbers.
-                    unsafe { _mm256_storeu_si256(eight.as_mut_ptr().cast(), sum) };
-                }
-            }
-            write(&whole, scales, queries, &mut out[p * PANEL..], stride, count - p * PANEL);
-        }
-    }
+    sums!(
+        avx512_vnni, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma",
+        16 lanes of _mm512_setzero_si512,
+        _mm256_loadu_si256 _mm512_cvtepi8_epi16 _mm512_set1_epi32 _mm512_dpwssd_epi32, _mm512_storeu_si512
+    );
+    sums!(
+        avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",
+        16 lanes of _mm512_setzero_si512,
+        _mm256_loadu_si256 _mm512_cvtepi8_epi16 _mm512_set1_epi32
+        |sum, part, query| _mm512_add_epi32(sum, _mm512_madd_epi16(part, query)), _mm512_storeu_si512
+    );
+    sums!(
+        avx2, "avx2,fma",
+        8 lanes of _mm256_setzero_si256,
+        _mm_loadu_si128 _mm256_cvtepi8_epi16 _mm256_set1_epi32
+        |sum, part, query| _mm256_add_epi32(sum, _mm256_madd_epi16(part, query)), _mm256_storeu_si256
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::product::Packed;
     use crate::testing::{bits, noise};
 
     #[test]
@@ -266,7 +260,7 @@ mod tests {
             let asked: Vec<Asked<'_>> = vectors.chunks(rank).filter_map(|v| Asked::new(v, &narrow)).collect();
             let run = |level, queries: &[&Asked<'_>]| {
                 let mut out = vec![f32::NAN; queries.len() * count];
-                narrow.scores(level, queries, 0..count, &mut out, count);
+                narrow.scores(level, queries, 0..count, &mut out, count, &mut Packed::default());
                 out
             };
             let portable = Chosen::at(Level::Portable).unwrap();
@@ -278,6 +272,30 @@ mod tests {
                 assert_eq!(bits(&together), bits(&alone), "{level:?}, rank {rank}");
             }
         }
+    }
+
+    /// What a CPU with the newer instruction never calls by itself.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn both_forms_for_wide_registers_have_the_same_scores() {
+        if Chosen::at(Level::Avx512).is_none() || !std::arch::is_x86_feature_detected!("avx512vnni") {
+            return;
+        }
+        let (rank, count) = (67, 96);
+        let (data, vectors) = (noise(1, count * rank), noise(2, 2 * rank));
+        let table = crate::score::Table::Rows { data: &data, rank };
+        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8);
+        let super::super::Codes::Int8 { pairs, scales } = &narrow.codes else { panic!("no int8") };
+        let rounded: Vec<Rounded> = vectors.chunks(rank).map(Rounded::new).collect();
+        let queries = [&rounded[0], &rounded[1]];
+        let (mut newer, mut older) = (vec![0f32; 2 * count], vec![1f32; 2 * count]);
+        #[expect(unsafe_code, reason = "calls functions compiled for instructions the CPU was asked about")]
+        // SAFETY: the CPU was asked above.
+        unsafe {
+            x86::avx512_vnni(pairs, scales, queries, &mut newer, count, count);
+            x86::avx512(pairs, scales, queries, &mut older, count, count);
+        }
+        assert_eq!(bits(&newer), bits(&older));
     }
 
     #[test]
@@ -292,7 +310,7 @@ mod tests {
         let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8);
         let asked = Asked::new(&query, &narrow).unwrap();
         let mut out = [0f32];
-        narrow.scores(Chosen::now(), &[&asked], 0..1, &mut out, 1);
+        narrow.scores(Chosen::now(), &[&asked], 0..1, &mut out, 1, &mut Packed::default());
         assert!((out[0] - 5000.0).abs() < 1.0, "{}", out[0]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Asked, Narrow, TILE, up};
 use crate::level::Chosen;
+use crate::product::Packed;
 use crate::score::best::Best;
 use crate::score::block::{BLOCK, QUERIES, add, exclude, largest, tidy};
 use crate::score::listed::Listed;
@@ -237,7 +238,7 @@ fn shortlists(queries: &[(&Query<'_>, &Asked<'_>)], narrow: &Narrow, parallel: b
     let mut merged: Vec<(Vec<Candidate>, Bounded)> =
         queries.iter().map(|_| (Vec::new(), Bounded::new())).collect();
     let blocks = if queries.is_empty() { 0 } else { narrow.items.div_ceil(BLOCK) };
-    let one = |room: &mut Vec<f32>, b| search(level, queries, narrow, b, &least, room);
+    let one = |room: &mut Room, b| search(level, queries, narrow, b, &least, room);
     in_waves(blocks, parallel, one, |found: Vec<Found>| {
         for ((candidates, sum), found) in merged.iter_mut().zip(found) {
             sum.merge(&found.sum);
@@ -258,6 +259,14 @@ fn held(least: &Mutex<Best>) -> MutexGuard<'_, Best> {
     least.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Buffers of one thread's searches.
+#[derive(Default)]
+struct Room {
+    /// `(queries, TILE)`.
+    scores: Vec<f32>,
+    spare: Packed,
+}
+
 /// What a block holds for one query.
 struct Found {
     candidates: Vec<Candidate>,
@@ -271,17 +280,18 @@ fn search(
     narrow: &Narrow,
     b: usize,
     least: &[Mutex<Best>],
-    room: &mut Vec<f32>,
+    room: &mut Room,
 ) -> Vec<Found> {
     let end = ((b + 1) * BLOCK).min(narrow.items);
     let mut states: Vec<State> = queries.iter().map(|(query, _)| State::new(query)).collect();
     states.iter_mut().zip(least).for_each(|(state, least)| state.least.raise(held(least).settled()));
+    let Room { scores: room, spare } = room;
     room.resize(room.len().max(queries.len().min(QUERIES) * TILE), 0.0);
     for from in (b * BLOCK..end).step_by(TILE) {
         let tile = from..(from + TILE).min(end);
         for (queries, states) in queries.chunks(QUERIES).zip(states.chunks_mut(QUERIES)) {
             let asked: Vec<&Asked<'_>> = queries.iter().map(|(_, asked)| *asked).collect();
-            narrow.scores(level, &asked, tile.clone(), room, TILE);
+            narrow.scores(level, &asked, tile.clone(), room, TILE, spare);
             for (((query, asked), state), scores) in queries.iter().zip(states).zip(room.chunks_mut(TILE)) {
                 let scores = &mut scores[..tile.len()];
                 let rounding = offset(level, query, from, scores);
