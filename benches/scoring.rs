@@ -4,6 +4,7 @@
 //!     cargo bench --bench scoring -- lists MODEL DATA [TURNS]   latency, users a second, memory, by method and batch
 //!     cargo bench --bench scoring -- callers MODEL DATA         p50 and p99 by 1, 4 and 16 callers at once
 //!     cargo bench --bench scoring -- same MODEL DATA            are int8's and bf16's 10,000 lists those of f32?
+//!     cargo bench --bench scoring -- graph MODEL DATA           from states to items: time and recall beside usearch's graph
 //!     cargo bench --bench scoring -- sizes                      milliseconds a list by items and rank, isotropic vectors
 //!
 //! `world` is the generated streaming world with so many titles, to train on (`configs/scoring/world.toml`); `isotropic`
@@ -14,6 +15,7 @@
 
 #[expect(dead_code, reason = "a table of its own; losses and seconds are for those that train")]
 mod interleave;
+mod peers;
 
 use std::error::Error;
 use std::path::Path;
@@ -26,8 +28,12 @@ use upnext_data::chance::{self, Key, Purpose};
 use upnext_data::synthetic::{World, WorldConfig};
 use upnext_data::{Catalog, ItemId, Prepared, Strings};
 use upnext_generate::{Event, Generator, Method, Options, Request, Scoring, Session};
-use upnext_model::folder::{Card, save};
+use upnext_kernels::score::{
+    Clusters, Eligible, Narrow, Precision, Probe, Query, Ranked, rank, rank_clusters, rank_narrow,
+};
+use upnext_model::folder::{Card, open, open_index, save};
 use upnext_model::{Model, ModelConfig, Served};
+use upnext_tables::VectorSink;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,6 +61,7 @@ fn main() -> Outcome {
         ["lists", model, data, turns] => lists(model, data, turns.parse()?),
         ["callers", model, data] => callers(model, data),
         ["same", model, data] => same(model, data),
+        ["graph", model, data] => graph(model, data),
         ["sizes"] => sizes(),
         _ => {
             println!("the head of benches/scoring.rs says what can be asked");
@@ -151,6 +158,11 @@ fn method(name: &str) -> Method {
 /// `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks sessions, which have read their
 /// histories: all that is left is to score.
 fn work(arguments: &[String]) -> Outcome {
+    if let [first, rest @ ..] = arguments
+        && first == "states"
+    {
+        return look_up(rest);
+    }
     let [model, data, scoring, name, batch] = arguments else { return Err("five arguments".into()) };
     let (scoring, batch): (_, usize) = (named(scoring)?, batch.parse()?);
     let generator = Generator::open(model, Options { scoring, ..Options::default() })?;
@@ -189,6 +201,113 @@ fn ask_sessions(generator: &Generator, data: &str) -> Outcome {
         }
         Ok((started.elapsed().as_secs_f64(), sessions.len(), f64::NAN))
     })
+}
+
+/// Users whose states are looked up, by one pass over all items, by narrow ones, by clusters and by a graph.
+fn graph(model: &str, data: &str) -> Outcome {
+    const USERS: usize = 500;
+    let folder = tempfile::tempdir()?;
+    let place = |name: &str| folder.path().join(name);
+    let generator = Generator::open(model, Options::default())?;
+    let (vectors, catalog) = (generator.vectors(), generator.catalog());
+    let mut items = VectorSink::create(&place("items.npy"), "item", vectors.rank())?;
+    let mut row = vec![0f32; vectors.rank()];
+    for item in (0..vectors.items()).map(|item| ItemId(item as u32)) {
+        vectors.output_row(item, &mut row)?;
+        items.row(catalog.key(item), &row)?;
+    }
+    items.finish()?;
+    let mut sinks = [("states.npy", vectors.rank()), ("exact.npy", LENGTH)]
+        .map(|(name, width)| VectorSink::create(&place(name), "user", width));
+    for state in generator.states(&requests(&generator, data, Method::TopK, USERS)?) {
+        let state = state?;
+        // Ids are whole numbers that an f32 holds.
+        let best = rank(&[query(&state)], &vectors.table(), false).remove(0).ids;
+        let best: Vec<f32> = best.into_iter().map(|id| id as f32).collect();
+        for (sink, row) in sinks.iter_mut().zip([&state, &best]) {
+            sink.as_mut().map_err(|error| error.to_string())?.row("", row)?;
+        }
+    }
+    for sink in sinks {
+        sink?.finish()?;
+    }
+    drop(generator);
+    let folder = folder.path().to_str().ok_or("a temporary folder whose name is no text")?;
+    let built = peers::python("graph.py", &format!("build {folder}")).status()?;
+    let mut commands = Vec::new();
+    for scoring in ["exact", "bf16", "int8", "bounded-clusters"] {
+        commands.push((scoring.to_owned(), ourselves(&["states", model, folder, scoring, "0"])?));
+    }
+    for probes in ["4", "8", "16", "32", "64", "256"] {
+        let name = format!("clusters, {probes} probes");
+        commands.push((name, ourselves(&["states", model, folder, "clusters", probes])?));
+    }
+    for expansion in [16, 64, 256, 1024] {
+        if built.success() {
+            let worker = peers::python("graph.py", &format!("ask {folder} {expansion}"));
+            commands.push((format!("usearch, expansion {expansion}"), worker));
+        }
+    }
+    println!("\n| {USERS} states, one at a time | ms a state | recall@{LENGTH} | peak MiB |");
+    println!("|---|---|---|---|");
+    for Measured { name, rate, peak, loss: recall, .. } in interleave(commands, 5)? {
+        println!("| {name} | {:.3} | {recall:.4} | {} |", 1e3 / rate, peak >> 20);
+    }
+    Ok(())
+}
+
+fn query(state: &[f32]) -> Query<'_> {
+    Query { vector: state, offsets: &[], eligible: Eligible::AllBut(&[]), k: LENGTH }
+}
+
+/// `MODEL FOLDER SCORING PROBES`: a turn looks all states up, and its loss is the recall.
+fn look_up(arguments: &[String]) -> Outcome {
+    let [model, folder, scoring, probes] = arguments else { return Err("four arguments".into()) };
+    let served = open(Path::new(model))?;
+    let (table, rank_of) = (served.vectors.table(), served.vectors.rank());
+    let states = matrix(&Path::new(folder).join("states.npy"), rank_of)?;
+    let exact = matrix(&Path::new(folder).join("exact.npy"), LENGTH)?;
+    let narrow = |precision| Ok::<_, Box<dyn Error>>(Narrow::of(&table, precision));
+    let clusters = || {
+        let index =
+            open_index(Path::new(model), &served.manifest)?.ok_or("no index: `upnext index` makes it")?;
+        Ok::<_, Box<dyn Error>>(Clusters::new(&table, index.homes))
+    };
+    type Lookup<'a> = Box<dyn Fn(&[Query<'_>]) -> Vec<Ranked> + 'a>;
+    let look: Lookup<'_> = match (scoring.as_str(), probes.parse()?) {
+        ("exact", _) => Box::new(|queries| rank(queries, &table, false)),
+        ("bf16" | "int8", _) => {
+            let narrow = narrow(if scoring == "bf16" { Precision::Bf16 } else { Precision::Int8 })?;
+            Box::new(move |queries| rank_narrow(queries, &table, &narrow, false))
+        }
+        (name, probes) => {
+            let probe = if name == "clusters" { Probe::Best(probes) } else { Probe::Bounded };
+            let clusters = clusters()?;
+            Box::new(move |queries| rank_clusters(queries, &table, &clusters, probe, false))
+        }
+    };
+    serve(|| {
+        let (started, mut found) = (Instant::now(), Vec::new());
+        for state in states.chunks_exact(rank_of) {
+            found.extend(look(&[query(state)]));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let hits = found
+            .iter()
+            .zip(exact.chunks_exact(LENGTH))
+            .map(|(found, exact)| exact.iter().filter(|id| found.ids.contains(&(**id as u32))).count());
+        Ok((seconds, found.len(), hits.sum::<usize>() as f64 / exact.len() as f64))
+    })
+}
+
+/// A `.npy` of f32 as [`VectorSink`] writes it: so many bytes of head, then the rows.
+fn matrix(path: &Path, width: usize) -> Outcome<Vec<f32>> {
+    let bytes = std::fs::read(path)?;
+    let head = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let numbers = bytes[head..].as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four));
+    let numbers: Vec<f32> = numbers.collect();
+    assert!(numbers.len().is_multiple_of(width), "rows of {width}");
+    Ok(numbers)
 }
 
 /// A history of 200, one list at a time, the median of each.

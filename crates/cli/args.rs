@@ -12,7 +12,7 @@ use upnext_train::device::Choice;
 
 pub(crate) use items::{EncodeArgs, ExportArgs, ExtendArgs, IndexArgs, SimilarArgs};
 pub(crate) use lists::{
-    AdjustArgs, GenerateArgs, MethodArgs, MethodName, OneOf, PartFormat, RuleArgs, ScoringArgs,
+    AdjustArgs, GenerateArgs, MethodArgs, MethodName, OneOf, PartFormat, RuleArgs, ScoringArgs, SeenArgs,
 };
 
 /// A generative sequential recommender: histories in, next-item lists out.

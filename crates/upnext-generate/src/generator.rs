@@ -124,7 +124,8 @@ impl Generator {
     /// # Errors
     /// When the scoring needs an index and none is given, or it is of other items.
     pub fn scored_by(mut self, scoring: Scoring, index: Option<Index>) -> crate::Result<Self> {
-        self.scorer = Scorer::new(scoring, &self.served.vectors, index)?;
+        let scorer = std::mem::replace(&mut self.scorer, Scorer::Exact);
+        self.scorer = scorer.turned_into(scoring, &self.served.vectors, index)?;
         self.options.scoring = scoring;
         Ok(self)
     }

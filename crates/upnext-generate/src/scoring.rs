@@ -50,6 +50,14 @@ impl std::fmt::Display for Scoring {
     }
 }
 
+/// Which clusters are looked into, where an index was measured to need so many.
+fn probe(scoring: Scoring, measured: usize) -> Probe {
+    match scoring {
+        Scoring::Clusters { probes } => Probe::Best(probes.unwrap_or(measured).max(1)),
+        _ => Probe::Bounded,
+    }
+}
+
 /// What scoring needs beside the vectors themselves.
 pub(crate) enum Scorer {
     Exact,
@@ -60,22 +68,40 @@ pub(crate) enum Scorer {
 impl Scorer {
     pub(crate) fn new(scoring: Scoring, vectors: &Vectors<'_>, index: Option<Index>) -> Result<Self, Error> {
         let table = vectors.table();
-        let clusters = |index: Option<Index>, probe: &dyn Fn(usize) -> Probe| {
+        let clusters = |index: Option<Index>| {
             let index = index.ok_or(Error::NoIndex { scoring })?;
             if index.homes.items() != vectors.items() || index.homes.rank() != vectors.rank() {
                 let (part, items) = ("items of an index", vectors.items());
                 return Err(Error::Parts { part, found: index.homes.items(), items });
             }
-            let probe = probe(index.probes);
+            let probe = probe(scoring, index.probes);
             Ok(Self::Clusters(Box::new(Clusters::new(&table, index.homes)), probe))
         };
         match scoring {
             Scoring::Exact => Ok(Self::Exact),
             Scoring::Bf16 => Ok(Self::Narrow(Narrow::of(&table, Precision::Bf16))),
             Scoring::Int8 => Ok(Self::Narrow(Narrow::of(&table, Precision::Int8))),
-            Scoring::BoundedClusters => clusters(index, &|_| Probe::Bounded),
-            Scoring::Clusters { probes } => {
-                clusters(index, &|measured| Probe::Best(probes.unwrap_or(measured).max(1)))
+            Scoring::BoundedClusters | Scoring::Clusters { .. } => clusters(index),
+        }
+    }
+
+    /// Another way to score the same vectors: clusters with the same homes stay.
+    pub(crate) fn turned_into(
+        self,
+        scoring: Scoring,
+        vectors: &Vectors<'_>,
+        index: Option<Index>,
+    ) -> Result<Self, Error> {
+        match (self, index) {
+            (Self::Clusters(clusters, _), Some(index))
+                if scoring.needs_index() && *clusters.homes() == index.homes =>
+            {
+                Ok(Self::Clusters(clusters, probe(scoring, index.probes)))
+            }
+            (old, index) => {
+                // Before the new one takes as much memory.
+                drop(old);
+                Self::new(scoring, vectors, index)
             }
         }
     }

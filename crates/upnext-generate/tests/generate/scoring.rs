@@ -144,6 +144,14 @@ fn clusters_that_are_probed_promise_nothing_unless_scores_are_moved_and_all_item
     }
     assert!(differ > 0, "three clusters of 24 held everything");
     assert!(off < 0.5, "an eighth of the clusters tells the sum to {off} only");
+    // Clusters of the same homes stay when another number of them is looked into; bounds and all of them find everything.
+    let ask = Request::from_items(&history(1, 5, ITEMS)).length(10).build().unwrap();
+    let of = |generator: &Generator| (bits(&one(generator, &ask)), generator.scoring_bytes());
+    let mut turned = few;
+    for scoring in [Scoring::BoundedClusters, Scoring::Clusters { probes: Some(5) }, Scoring::Int8] {
+        turned = turned.scored_by(scoring, Some(index(ITEMS))).unwrap();
+        assert_eq!(of(&turned), of(&scored_by(scoring, Threads::Caller)), "{scoring}");
+    }
 }
 
 #[test]

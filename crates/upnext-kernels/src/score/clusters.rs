@@ -89,6 +89,11 @@ impl Clusters {
         Clusters { items, rank, homes, centres, clusters, items_of_slots, narrow, longest }
     }
 
+    /// Where their items live: what they were made from.
+    pub fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
     /// Memory that they take.
     pub fn bytes(&self) -> usize {
         self.narrow.bytes()

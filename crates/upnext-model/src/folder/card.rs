@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
-
 use super::{Card, FORMAT, MANIFEST};
 use crate::config::{Block, Positions};
 use crate::error::{Error, Result};

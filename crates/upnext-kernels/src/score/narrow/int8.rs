@@ -197,12 +197,13 @@ mod x86 {
                     let mut sums = [[$zero(); PANEL / $lanes]; Q];
                     for (k, step) in panel.iter().enumerate() {
                         let from: *const i8 = step.as_ptr();
-                        // SAFETY: a prefetch reads nothing.
-                        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * pairs * 2 * PANEL)) };
                         let mut parts = [$zero(); PANEL / $lanes];
-                        for (part, bytes) in parts.iter_mut().zip(step.as_chunks::<{ 2 * $lanes }>().0) {
-                            // SAFETY: so many bytes are one register.
-                            *part = $widen(unsafe { $load(bytes.as_ptr().cast()) });
+                        // SAFETY: so many bytes are one register; a prefetch reads nothing.
+                        unsafe {
+                            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * pairs * 2 * PANEL));
+                            for (part, bytes) in parts.iter_mut().zip(step.as_chunks::<{ 2 * $lanes }>().0) {
+                                *part = $widen($load(bytes.as_ptr().cast()));
+                            }
                         }
                         for (sums, query) in sums.iter_mut().zip(queries) {
                             let query = $all(query.pairs[k]);
