@@ -17,7 +17,9 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 pub use search::rank_narrow;
-pub(super) use search::{Bounded, Candidate, all_of, ask, best_of, joined, less, or_exact, wanted};
+pub(super) use search::{
+    Bounded, Candidate, RUN, all_of, ask, best_of, floor, joined, less, or_exact, wanted,
+};
 
 /// Slots whose largest reach is kept: those of a tile of scores.
 pub(super) const TILE: usize = 1024;

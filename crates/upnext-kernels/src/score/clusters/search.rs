@@ -8,7 +8,7 @@ use crate::score::best::Best;
 use crate::score::block::{largest, tidy};
 use crate::score::listed::Listed;
 use crate::score::narrow::{
-    Asked, Bounded, Candidate, all_of, ask, best_of, joined, less, or_exact, up, wanted,
+    Asked, Bounded, Candidate, RUN, all_of, ask, best_of, floor, joined, less, or_exact, up, wanted,
 };
 use crate::score::{Eligible, Query, Ranked, Table, check, scores};
 use crate::softmax::LogSumExp;
@@ -23,8 +23,6 @@ pub enum Probe {
     Best(usize),
 }
 
-/// Slots that are passed over together where none of them reaches the bar.
-const RUN: usize = 32;
 /// Items of which the share in what was passed over is taken out again, where they are not eligible.
 const TAKEN_OUT: usize = 4096;
 
@@ -225,16 +223,18 @@ impl<'a> Search<'a> {
         let slack = self.slack(reach);
         for start in (0..count).step_by(RUN) {
             let run = start..(start + RUN).min(count);
-            // Rounded as below.
-            if up(f64::from(largest(self.level, &self.scores[run.clone()])) + slack) < self.least.bar() {
+            let floor = floor(self.least.bar(), slack);
+            if largest(self.level, &self.scores[run.clone()]) < floor {
                 continue;
             }
             for (&reach, (&item, at)) in reach[run.clone()].iter().zip(items[run.clone()].iter().zip(run)) {
                 let score = self.scores[at];
+                if score < floor {
+                    continue;
+                }
                 let off = self.asked.length * f64::from(reach) + 1e-30;
                 let most = up(f64::from(score) + off);
-                if score == f32::NEG_INFINITY || most < self.least.bar() || self.is_seen_before(item, cluster)
-                {
+                if most < self.least.bar() || self.is_seen_before(item, cluster) {
                     continue;
                 }
                 self.candidates.push(Candidate { id: item, score, most, slack });

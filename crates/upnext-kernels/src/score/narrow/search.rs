@@ -325,6 +325,15 @@ fn offset(level: Chosen, query: &Query<'_>, from: usize, scores: &mut [f32]) -> 
     rounding
 }
 
+/// Scores that are passed over together where none of them reaches the floor.
+pub(in crate::score) const RUN: usize = 64;
+
+/// A score below this, wrong by at most `slack`, stands for none that reaches the bar, however that is rounded. It is finite,
+/// so that no score of nothing reaches it.
+pub(in crate::score) fn floor(bar: f32, slack: f64) -> f32 {
+    (-up(slack - f64::from(bar.next_down()))).max(f32::MIN)
+}
+
 /// How far each score of a tile may be from the exact one.
 struct Reach<'a> {
     length: f64,
@@ -346,12 +355,12 @@ impl Reach<'_> {
 fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthest: f32, state: &mut State) {
     let slack = reach.with(farthest);
     state.sum.push(scores, slack);
-    for (i, part) in scores.chunks(64).enumerate() {
-        // Rounded as below, so that what is passed over would not be kept, whenever the bar rose.
-        if up(f64::from(largest(level, part)) + slack) < state.least.bar() {
+    for (i, part) in scores.chunks(RUN).enumerate() {
+        let floor = floor(state.least.bar(), slack);
+        if largest(level, part) < floor {
             continue;
         }
-        for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score > f32::NEG_INFINITY) {
+        for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score >= floor) {
             let (at, off) = (i * 64 + j, reach.at(i * 64 + j));
             let id = (from + at) as u32;
             let most = up(f64::from(score) + off);
