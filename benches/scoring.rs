@@ -155,7 +155,7 @@ fn method(name: &str) -> Method {
     if name == "beam" { Method::Beam { width: 8 } } else { Method::TopK }
 }
 
-/// `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks sessions, which have read their
+/// `states …` is [`look_up`]. `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks sessions, which have read their
 /// histories: all that is left is to score.
 fn work(arguments: &[String]) -> Outcome {
     if let [first, rest @ ..] = arguments
@@ -205,7 +205,7 @@ fn ask_sessions(generator: &Generator, data: &str) -> Outcome {
 
 /// Users whose states are looked up, by one pass over all items, by narrow ones, by clusters and by a graph.
 fn graph(model: &str, data: &str) -> Outcome {
-    const USERS: usize = 500;
+    const USERS: usize = 200;
     let folder = tempfile::tempdir()?;
     let place = |name: &str| folder.path().join(name);
     let generator = Generator::open(model, Options::default())?;
@@ -233,7 +233,10 @@ fn graph(model: &str, data: &str) -> Outcome {
     }
     drop(generator);
     let folder = folder.path().to_str().ok_or("a temporary folder whose name is no text")?;
-    let built = peers::python("graph.py", &format!("build {folder}")).status()?;
+    let built = peers::python("graph.py", &format!("build {folder}")).status();
+    if !built.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        println!("left out: usearch ({built:?})");
+    }
     let mut commands = Vec::new();
     for scoring in ["exact", "bf16", "int8", "bounded-clusters"] {
         commands.push((scoring.to_owned(), ourselves(&["states", model, folder, scoring, "0"])?));
@@ -243,7 +246,7 @@ fn graph(model: &str, data: &str) -> Outcome {
         commands.push((name, ourselves(&["states", model, folder, "clusters", probes])?));
     }
     for expansion in [16, 64, 256, 1024] {
-        if built.success() {
+        if built.as_ref().is_ok_and(std::process::ExitStatus::success) {
             let worker = peers::python("graph.py", &format!("ask {folder} {expansion}"));
             commands.push((format!("usearch, expansion {expansion}"), worker));
         }
@@ -267,7 +270,6 @@ fn look_up(arguments: &[String]) -> Outcome {
     let (table, rank_of) = (served.vectors.table(), served.vectors.rank());
     let states = matrix(&Path::new(folder).join("states.npy"), rank_of)?;
     let exact = matrix(&Path::new(folder).join("exact.npy"), LENGTH)?;
-    let narrow = |precision| Ok::<_, Box<dyn Error>>(Narrow::of(&table, precision));
     let clusters = || {
         let index =
             open_index(Path::new(model), &served.manifest)?.ok_or("no index: `upnext index` makes it")?;
@@ -277,7 +279,8 @@ fn look_up(arguments: &[String]) -> Outcome {
     let look: Lookup<'_> = match (scoring.as_str(), probes.parse()?) {
         ("exact", _) => Box::new(|queries| rank(queries, &table, false)),
         ("bf16" | "int8", _) => {
-            let narrow = narrow(if scoring == "bf16" { Precision::Bf16 } else { Precision::Int8 })?;
+            let precision = if scoring == "bf16" { Precision::Bf16 } else { Precision::Int8 };
+            let narrow = Narrow::of(&table, precision);
             Box::new(move |queries| rank_narrow(queries, &table, &narrow, false))
         }
         (name, probes) => {
@@ -377,7 +380,7 @@ fn quantile(times: &mut [f64], share: f64) -> f64 {
 fn callers(model: &str, data: &str) -> Outcome {
     println!("\n| method | scoring | callers | p50 ms | p99 ms | lists/s |");
     println!("|---|---|---|---|---|---|");
-    for scoring in SCORINGS {
+    for scoring in [Scoring::Exact, Scoring::Int8, Scoring::Clusters { probes: None }] {
         let generator = Generator::open(model, Options { scoring, ..Options::default() })?;
         for (name, lists) in [("top-k", 640), ("beam", 64)] {
             let requests = requests(&generator, data, method(name), lists)?;

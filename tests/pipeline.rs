@@ -159,8 +159,24 @@ fn a_model_that_was_trained_to_keep_seen_items_does_so_unless_told_otherwise() {
     let seen = |rows: &[Row]| rows.iter().filter(|row| histories[&row.user].contains(&row.item)).count();
     assert!(seen(&usual) > 0, "no list holds a seen item");
     assert_eq!(seen(&dropped), 0);
+    // So may a user's own line.
+    let one = histories.keys().next().unwrap();
+    let line = serde_json::json!({ "user_id": one, "keep_seen": false }).to_string();
+    fs::write(place.path("requests.jsonl"), line).unwrap();
+    let asked = lists(&["--requests", &place.text("requests.jsonl")]);
+    assert_eq!(asked, dropped.iter().filter(|row| row.user == *one).cloned().collect::<Vec<_>>());
     let error = fail(2, fixed.iter().chain(&["--drop-seen"]));
     assert!(error.contains("name a --method"), "{error}");
+    let measured = |more: &[&str]| {
+        let fixed = ["evaluate", "--model", &model, "--data", &data, "--method", "top-k", "--json"];
+        let text = succeed(fixed.iter().chain(more));
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let recall = |way: &str| report["lists"][way]["recall"].as_f64().unwrap();
+        (report["keep_seen"].as_bool().unwrap(), recall("top-k"), recall("windowed-markov"))
+    };
+    let (usual, dropped) = (measured(&[]), measured(&["--drop-seen"]));
+    assert_eq!((usual, usual.0, dropped.0), (measured(&["--keep-seen"]), true, false));
+    assert_ne!(usual.1, dropped.1);
     fail(2, ["generate", "--model", &model, "--data", &data, "--out", "x.csv", "--keep-seen", "--drop-seen"]);
     assert!(succeed(["inspect", &model]).contains("seen ones kept"));
 }

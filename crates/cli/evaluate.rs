@@ -104,7 +104,9 @@ pub(crate) fn measure(
     let options = Options { progress: Some(&draw) };
     let rivals = match rivals {
         Rivals::None => Vec::new(),
-        Rivals::With(features) => baselines::fit(asked, features, Seen::Dropped, options)?,
+        Rivals::With(features) => {
+            baselines::fit(asked, features, Seen::kept_if(served.generation.keep_seen), options)?
+        }
     };
     let report = Report::measure(&ModelScorer::of(served, by), &rivals, asked, options);
     bar.finish_and_clear();

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use upnext_data::Prepared;
+use upnext_eval::Seen;
 use upnext_model::folder::open_trained;
 use upnext_train::{Ended, RunConfig, Summary, TrainOptions};
 
@@ -127,9 +128,10 @@ pub(crate) fn train(
     ));
     if let Some(best) = &summary.best {
         say::news(&format!(
-            "best validation ndcg@10 {:.4} at step {}",
+            "best validation ndcg@10 {:.4} at step {}, seen items {}",
             best.ndcg_10(),
-            say::count(best.step)
+            say::count(best.step),
+            Seen::kept_if(config.train.keep_seen)
         ));
     }
     Ok(summary)

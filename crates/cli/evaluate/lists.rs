@@ -53,8 +53,7 @@ pub(super) fn run(
     }
     let mut made = Vec::new();
     if !args.no_baselines {
-        let seen = if keep_seen { Seen::Kept } else { Seen::Dropped };
-        for baseline in baselines::fit(asked, features, seen, Watched::default())? {
+        for baseline in baselines::fit(asked, features, Seen::kept_if(keep_seen), Watched::default())? {
             let started = Instant::now();
             let may = |item| rules.allows(item);
             let lists = top(baseline.scorer.as_ref(), asked, length, keep_seen, may)?;

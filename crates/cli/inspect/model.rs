@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use upnext_eval::scoring::table;
-use upnext_model::folder::{Description, Generation, Index, describe, open_index};
+use upnext_model::folder::{Description, Index, describe, open_index};
 
 use super::Finding;
 use super::draw::{self, Facts};
@@ -52,7 +52,7 @@ pub(super) fn inspect(path: &Path) -> Result<Finding> {
     let text = [
         facts(&model, &config),
         groups(&model),
-        metrics(&manifest.metrics, seen(&model.generation)),
+        metrics(&manifest.metrics, model.generation.seen()),
         measured,
     ]
     .join("");
@@ -83,13 +83,9 @@ fn facts(model: &Description, config: &Value) -> String {
             format!("{joined} items, {bare} of them without features and never recommended"),
         );
     }
-    let seen = seen(generation);
+    let seen = generation.seen();
     facts.add("lists", format!("{} items unless asked otherwise, seen ones {seen}", generation.length));
     format!("{}\nConfiguration\n  {}\n", facts.text(), settings.join(", "))
-}
-
-fn seen(generation: &Generation) -> &'static str {
-    if generation.keep_seen { "kept" } else { "dropped" }
 }
 
 fn indexed(index: &Index) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 use serde_json::json;
+use upnext_eval::Seen;
 use upnext_train::Ended;
 use upnext_train::curve;
 use upnext_train::record::Record;
@@ -49,7 +50,9 @@ fn facts(record: &Record, path: &Path) -> Facts {
     let epoch = record.steps_per_epoch.map(|steps| format!(", {} an epoch", say::count(steps)));
     facts.add("steps", format!("{}{}", say::count(record.steps()), epoch.unwrap_or_default()));
     let best = record.best().map(|best| {
-        format!("ndcg@10 {:.4} at step {}, epoch {}", best.ndcg_10, say::count(best.step), best.epoch)
+        let seen = Seen::kept_if(record.config.train.keep_seen);
+        let step = say::count(best.step);
+        format!("ndcg@10 {:.4} at step {step}, epoch {}, seen items {seen}", best.ndcg_10, best.epoch)
     });
     facts.add("best validation", best.unwrap_or_else(|| "none yet".to_owned()));
     if let Some(speed) = speed(record) {

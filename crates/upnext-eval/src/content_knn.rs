@@ -226,18 +226,22 @@ mod tests {
                 (1..4).map(move |start| Question { user: upnext_data::UserId(user), start, targets: 1 })
             })
             .collect();
-        let (chosen, value) =
-            ContentKnn::choose(&features, &histories, &questions, Seen::Dropped, Options::default()).unwrap();
-        let plain = |parameters| {
-            let knn = ContentKnn::new(&features, parameters);
-            let outcome = evaluate(&knn, &histories, &questions, Options::default()).unwrap();
-            (outcome.mean(Metric::Ndcg(10), Seen::Dropped), knn.parameters())
-        };
-        let all: Vec<(f64, Parameters)> = candidates().map(plain).collect();
-        let best = all.iter().fold(f64::NEG_INFINITY, |best, (value, _)| best.max(*value));
-        let first = all.iter().find(|(value, _)| *value == best).unwrap().1;
-        assert_eq!(chosen.parameters(), first);
-        assert!((value.unwrap() - best).abs() < 1e-12);
+        let values = [Seen::Dropped, Seen::Kept].map(|seen| {
+            let (chosen, value) =
+                ContentKnn::choose(&features, &histories, &questions, seen, Options::default()).unwrap();
+            let plain = |parameters| {
+                let knn = ContentKnn::new(&features, parameters);
+                let outcome = evaluate(&knn, &histories, &questions, Options::default()).unwrap();
+                (outcome.mean(Metric::Ndcg(10), seen), knn.parameters())
+            };
+            let all: Vec<(f64, Parameters)> = candidates().map(plain).collect();
+            let best = all.iter().fold(f64::NEG_INFINITY, |best, (value, _)| best.max(*value));
+            let first = all.iter().find(|(value, _)| *value == best).unwrap().1;
+            assert_eq!(chosen.parameters(), first, "{seen}");
+            assert!((value.unwrap() - best).abs() < 1e-12);
+            best
+        });
+        assert_ne!(values[0], values[1]);
         let (usual, none) =
             ContentKnn::choose(&features, &histories, &[], Seen::Dropped, Options::default()).unwrap();
         assert_eq!((usual.parameters(), none), (DEFAULT, None));

@@ -10,6 +10,7 @@ use upnext_data::{ItemId, UserId};
 use upnext_model::Vectors;
 
 use crate::evaluate::{batch_size, check, inputs};
+use crate::rank::Seen;
 use crate::report::Part;
 use crate::{Asked, Error, Result, Scorer, bootstrap};
 
@@ -255,7 +256,7 @@ impl ListReport {
     /// The readable form: a heading that carries protocol, length, seen policy and catalogue size, and a line for each way.
     pub fn table(&self) -> String {
         let Self { protocol, split, questions, items, length, keep_seen, conditions, lists } = self;
-        let seen = if *keep_seen { "kept" } else { "dropped" };
+        let seen = Seen::kept_if(*keep_seen);
         let mut out = format!(
             "{protocol} {split}: {questions} lists of {length} out of {items} items, seen {seen}, 95 % over users\n"
         );

@@ -14,6 +14,23 @@ pub enum Seen {
     Kept,
 }
 
+impl Seen {
+    /// The policy by a switch, as configurations and command lines have it.
+    pub fn kept_if(keep: bool) -> Seen {
+        if keep { Seen::Kept } else { Seen::Dropped }
+    }
+}
+
+/// In a word.
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Seen::Dropped => "dropped",
+            Seen::Kept => "kept",
+        })
+    }
+}
+
 /// Ranks of one target, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {

@@ -109,8 +109,8 @@ pub struct Request {
 impl Request {
     /// A request that continues a history of keys by [`Method::TopK`].
     ///
-    /// The model folder says how long a list is and whether seen items are kept, unless the request does: ten items,
-    /// seen ones dropped, in folders written by `upnext train`.
+    /// The model folder says how long a list is and whether seen items are kept, unless the request does: ten items, and
+    /// seen ones dropped unless the model was trained with `train.keep_seen`, in folders written by `upnext train`.
     ///
     /// Events are put in order of time; events of one instant keep the order given, as `upnext prepare` does.
     ///

@@ -134,6 +134,14 @@ impl Default for Generation {
     }
 }
 
+impl Generation {
+    /// What happens to seen items, in a word.
+    #[must_use]
+    pub fn seen(&self) -> &'static str {
+        if self.keep_seen { "kept" } else { "dropped" }
+    }
+}
+
 /// A model folder's `config.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -64,9 +64,7 @@ fn a_cold_report_holds_every_system_apart_and_counts() {
     let catalog = toy::catalog(ITEMS);
     let asked = asked(&histories, &split);
     let features = features(&catalog);
-    let baselines =
-        baselines::fit(&asked, Some(&features), upnext_eval::rank::Seen::Dropped, Options::default())
-            .unwrap();
+    let baselines = baselines::fit(&asked, Some(&features), Seen::Dropped, Options::default()).unwrap();
     let names: Vec<&str> = baselines.iter().map(|baseline| baseline.scorer.name()).collect();
     assert_eq!(names, ["random", "popularity", baselines::FIRST_ORDER, baselines::WINDOWED, "content-knn"]);
     let scorer = Hashed { items: ITEMS, levels: 1 << 20 };
@@ -113,8 +111,7 @@ fn where_nothing_cold_is_asked_a_report_is_as_before() {
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let asked = asked(&histories, &split);
     assert!(Cold::of(&asked.counts().unwrap()).items().is_empty());
-    let baselines =
-        baselines::fit(&asked, None, upnext_eval::rank::Seen::Dropped, Options::default()).unwrap();
+    let baselines = baselines::fit(&asked, None, Seen::Dropped, Options::default()).unwrap();
     let scorer = Hashed { items: ITEMS, levels: 1 << 20 };
     let report = Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap();
     let value = serde_json::to_value(&report).unwrap();
@@ -167,13 +164,8 @@ fn a_record_holds_the_ranks_and_compares_a_baseline_with_the_model() {
     let (histories, split) = cold_split();
     let catalog = toy::catalog(ITEMS);
     let asked = asked(&histories, &split);
-    let baselines = baselines::fit(
-        &asked,
-        Some(&features(&catalog)),
-        upnext_eval::rank::Seen::Dropped,
-        Options::default(),
-    )
-    .unwrap();
+    let baselines =
+        baselines::fit(&asked, Some(&features(&catalog)), Seen::Dropped, Options::default()).unwrap();
     let scorer = Hashed { items: ITEMS, levels: 1 << 20 };
     let report = Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upnext_data::{Histories, ItemId, Protocol, popularity};
 use upnext_eval::markov::Markov;
 use upnext_eval::transitions::Transitions;
-use upnext_eval::{Asked, Error, Part, Scorer, baselines};
+use upnext_eval::{Asked, Error, Metric, Part, Scorer, Seen, baselines, evaluate};
 
 use crate::toy;
 
@@ -105,11 +105,17 @@ fn the_chosen_parameters_are_reported() {
     let histories = toy::histories(300, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
-    let fitted = baselines::fit(&asked, None, upnext_eval::rank::Seen::Dropped, Default::default()).unwrap();
+    let fitted = baselines::fit(&asked, None, Seen::Dropped, Default::default()).unwrap();
     let names: Vec<&str> = fitted.iter().map(|baseline| baseline.scorer.name()).collect();
     assert_eq!(names, ["popularity", baselines::FIRST_ORDER, baselines::WINDOWED]);
     assert!(fitted[0].parameters.is_null());
     assert_eq!(fitted[1].parameters["window"], 1);
     assert!([5, 10].map(Into::into).contains(&fitted[2].parameters["window"]));
     assert!(fitted[2].parameters["validation_ndcg@10"].as_f64().unwrap() > 0.1);
+    let kept = baselines::fit(&asked, None, Seen::Kept, Default::default()).unwrap();
+    let best = &kept[2].parameters["validation_ndcg@10"];
+    let validation =
+        evaluate(kept[2].scorer.as_ref(), &histories, &split.validation, Default::default()).unwrap();
+    assert_eq!(best.as_f64().unwrap(), validation.mean(Metric::Ndcg(10), Seen::Kept));
+    assert_ne!(*best, fitted[2].parameters["validation_ndcg@10"]);
 }

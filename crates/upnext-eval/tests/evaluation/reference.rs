@@ -41,8 +41,7 @@ fn check(name: &str, expected: &[Expected]) {
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let asked =
         Asked { histories: &histories, split: &split, part: Part::Test, items: catalog.len(), seed: 1 };
-    let mut fitted =
-        baselines::fit(&asked, None, upnext_eval::rank::Seen::Dropped, Options::default()).unwrap();
+    let mut fitted = baselines::fit(&asked, None, Seen::Dropped, Options::default()).unwrap();
     // Where a held-out item occurs nowhere else, a random order is printed, too.
     fitted.retain(|baseline| baseline.scorer.name() != "random");
     assert_eq!(fitted.len(), expected.len());

@@ -1,7 +1,7 @@
 //! The report as JSON and as text.
 
 use upnext_data::Protocol;
-use upnext_eval::{Asked, Options, Part, Report, baselines};
+use upnext_eval::{Asked, Options, Part, Report, Seen, baselines};
 
 use crate::toy::{self, Hashed};
 
@@ -9,8 +9,7 @@ fn measured() -> Report {
     let histories = toy::histories(150, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
     let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
-    let baselines =
-        baselines::fit(&asked, None, upnext_eval::rank::Seen::Dropped, Options::default()).unwrap();
+    let baselines = baselines::fit(&asked, None, Seen::Dropped, Options::default()).unwrap();
     let scorer = Hashed { items: 60, levels: 1 << 20 };
     Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap()
 }

@@ -144,7 +144,7 @@ fn clusters_that_are_probed_promise_nothing_unless_scores_are_moved_and_all_item
     }
     assert!(differ > 0, "three clusters of 24 held everything");
     assert!(off < 0.5, "an eighth of the clusters tells the sum to {off} only");
-    // Clusters of the same homes stay when another number of them is looked into; bounds and all of them find everything.
+    // Clusters of the same homes stay when another number of them is looked into, and others take their place.
     let ask = Request::from_items(&history(1, 5, ITEMS)).length(10).build().unwrap();
     let of = |generator: &Generator| (bits(&one(generator, &ask)), generator.scoring_bytes());
     let mut turned = few;
@@ -152,6 +152,15 @@ fn clusters_that_are_probed_promise_nothing_unless_scores_are_moved_and_all_item
         turned = turned.scored_by(scoring, Some(index(ITEMS))).unwrap();
         assert_eq!(of(&turned), of(&scored_by(scoring, Threads::Caller)), "{scoring}");
     }
+    let plan = Plan { clusters: 9, homes: 3, rounds: 2, sample: 100 };
+    let others = Homes::find(&served(ITEMS).vectors.table(), plan, |_| ());
+    let others = Index { homes: others, probes: 2, measured: Vec::new() };
+    let (scoring, options) = (Scoring::Clusters { probes: None }, Options::default());
+    let anew =
+        Generator::with_index(served(ITEMS), Some(others.clone()), Options { scoring, ..options }).unwrap();
+    turned = turned.scored_by(Scoring::BoundedClusters, Some(index(ITEMS))).unwrap();
+    turned = turned.scored_by(scoring, Some(others)).unwrap();
+    assert_eq!(of(&turned), of(&anew));
 }
 
 #[test]

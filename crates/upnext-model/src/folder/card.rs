@@ -59,7 +59,7 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
 
 fn metrics(text: &mut String, card: &Card) {
     let Some(metrics) = card.metrics.as_object().filter(|metrics| !metrics.is_empty()) else { return };
-    let seen = if card.generation.keep_seen { "kept" } else { "dropped" };
+    let seen = card.generation.seen();
     line(text, format_args!("\n## Validation\n\nOver all items, seen ones {seen}.\n"));
     text.push_str("| metric | value |\n|---|---|\n");
     for (name, value) in metrics {

@@ -19,7 +19,7 @@ impl Trainer<'_> {
             return self.save(serde_json::Value::Null);
         }
         let begun = self.clock.seconds();
-        let seen = if self.config.train.keep_seen { Seen::Kept } else { Seen::Dropped };
+        let seen = Seen::kept_if(self.config.train.keep_seen);
         let finished = finish(&self.learner.model, self.counts, self.features)?;
         let (ndcg_10, metrics) = validate::validate(
             &self.learner.model,

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// How items are to be clustered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// c: about twice the square root of the items is usual.
+    /// c: about twice the square root of the items is usual. There may come out more, where some would be very large.
     pub clusters: usize,
     /// m: in how many clusters each item is.
     pub homes: usize,
@@ -43,6 +43,9 @@ pub struct Homes {
 /// Most clusters that an item is in.
 const MOST_HOMES: usize = 64;
 
+/// A cluster has at most so many times its share of the items.
+const MOST_OF_SHARE: usize = 4;
+
 /// Items whose nearest centres are looked for together.
 const BATCH: usize = 256;
 
@@ -73,10 +76,46 @@ impl Homes {
             let some: Vec<u32> = (start..items.min(start + BATCH * 64)).map(|item| item as u32).collect();
             of_items.extend(self::nearest(&gathered(table, &some), &centres, rank, homes).0);
         }
-        // The centres of all items, and not of those that were drawn.
         let mut found = Homes { rank, each: homes, centres, of_items };
+        found.part();
+        // The centres of all items, and not of those that were drawn.
         found.centres = found.means(table);
         found
+    }
+
+    /// Parts clusters that have several times their share of the items, in the order of the ids: looking into one costs by
+    /// its items. Such clusters are mostly of items that are all alike, as those without events are; their copies go to
+    /// the neighbouring parts, since their next nearest cluster would have to take all of them, too.
+    fn part(&mut self) {
+        let (clusters, rank) = (self.clusters(), self.rank);
+        let most = MOST_OF_SHARE * self.items().div_ceil(clusters);
+        let mut counts = vec![0usize; clusters];
+        self.of_items.iter().step_by(self.each).for_each(|&home| counts[home as usize] += 1);
+        let parts: Vec<usize> = counts.iter().map(|count| count.div_ceil(most).max(1)).collect();
+        // A cluster's first part keeps its place, the others follow behind all clusters.
+        let mut places = vec![Vec::new(); clusters];
+        for (old, &parts) in parts.iter().enumerate() {
+            places[old].push(old as u32);
+            for _ in 1..parts {
+                places[old].push((self.centres.len() / rank) as u32);
+                self.centres.extend_from_within(old * rank..(old + 1) * rank);
+            }
+        }
+        let (mut lived, mut copied) = (vec![0usize; clusters], vec![0usize; clusters]);
+        for homes in self.of_items.chunks_exact_mut(self.each) {
+            let own = homes[0] as usize;
+            let part = lived[own] * parts[own] / counts[own];
+            lived[own] += 1;
+            for (at, home) in homes.iter_mut().enumerate() {
+                *home = if at < parts[own] {
+                    places[own][(part + at) % parts[own]]
+                } else {
+                    let old = *home as usize;
+                    copied[old] += 1;
+                    places[old][copied[old] % parts[old]]
+                };
+            }
+        }
     }
 
     /// The means of the items that live in each cluster; a centre with none stays.

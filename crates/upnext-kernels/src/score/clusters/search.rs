@@ -162,9 +162,11 @@ impl<'a> Search<'a> {
     }
 
     fn best(&mut self, count: usize) {
-        let mut order: Vec<usize> = (0..self.visited.len()).collect();
+        let clusters = &self.clusters.clusters;
+        let is_inhabited = |at: &usize| !(clusters[*at].own.is_empty() && clusters[*at].copies.is_empty());
+        let mut order: Vec<usize> = (0..clusters.len()).filter(is_inhabited).collect();
         let by_score = |a: &usize, b: &usize| self.centres[*b].total_cmp(&self.centres[*a]).then(a.cmp(b));
-        let count = count.clamp(1, order.len());
+        let count = count.max(1);
         if count < order.len() {
             order.select_nth_unstable_by(count - 1, by_score);
             order.truncate(count);

@@ -119,6 +119,34 @@ fn homes_come_back_from_their_parts_unless_these_do_not_fit() {
 }
 
 #[test]
+fn no_cluster_has_many_times_its_share_however_alike_items_are() {
+    let mut data = items(3000);
+    // Two thousand items of which nothing is known but their mean.
+    let alike = data[..RANK].repeat(2000);
+    data[1000 * RANK..].copy_from_slice(&alike);
+    let table = Table::Rows { data: &data, rank: RANK };
+    let clusters = clustered(&table);
+    assert!(clusters.clusters.len() > 60);
+    assert!(clusters.clusters.iter().all(|cluster| cluster.own.len() <= 4 * 3000 / 60));
+    let owned: usize = clusters.clusters.iter().map(|cluster| cluster.own.len()).sum();
+    assert_eq!(owned, 3000);
+    assert_eq!(
+        Homes::from_parts(RANK, 3, clusters.homes.centres.clone(), clusters.homes.of_items.clone()),
+        Some(clusters.homes.clone())
+    );
+    let vectors = noise(7, 12 * RANK);
+    let queries = queries(&vectors, &[], &[0, 1, 2]);
+    let exact = rank(&queries, &table, false);
+    for probe in [Probe::Bounded, Probe::Best(clusters.clusters.len())] {
+        for (found, exact) in rank_clusters(&queries, &table, &clusters, probe, false).iter().zip(&exact) {
+            assert_eq!((&found.ids, bits(&found.scores)), (&exact.ids, bits(&exact.scores)));
+            let off = (found.log_sum_exp - exact.log_sum_exp).abs();
+            assert!(off <= found.slack + 1e-5, "off by {off}, {} promised", found.slack);
+        }
+    }
+}
+
+#[test]
 fn every_item_lives_somewhere_even_if_all_are_alike() {
     let data = vec![0.5f32; 300 * RANK];
     let table = Table::Rows { data: &data, rank: RANK };

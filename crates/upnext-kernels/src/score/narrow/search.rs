@@ -60,7 +60,8 @@ pub(in crate::score) fn or_exact(
 ) -> Vec<Ranked> {
     let left = queries.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
     let left: Vec<Query<'_>> = left.map(|(query, _)| *query).collect();
-    let mut exact = rank(&left, table, parallel).into_iter();
+    let exact = if left.is_empty() { Vec::new() } else { rank(&left, table, parallel) };
+    let mut exact = exact.into_iter();
     answers.into_iter().filter_map(|answer| answer.or_else(|| exact.next())).collect()
 }
 
@@ -361,7 +362,7 @@ fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthe
             continue;
         }
         for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score >= floor) {
-            let (at, off) = (i * 64 + j, reach.at(i * 64 + j));
+            let (at, off) = (i * RUN + j, reach.at(i * RUN + j));
             let id = (from + at) as u32;
             let most = up(f64::from(score) + off);
             if most >= state.least.bar() {

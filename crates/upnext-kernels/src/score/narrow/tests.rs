@@ -125,3 +125,26 @@ fn int8_takes_little_more_than_a_quarter_of_the_bytes() {
     let bytes = |precision| Narrow::of(&table, precision).bytes() as f64 / size_of_val(&data[..]) as f64;
     assert!(bytes(Precision::Int8) < 0.29 && bytes(Precision::Bf16) < 0.52);
 }
+
+#[test]
+fn nothing_below_the_floor_reaches_the_bar() {
+    let draws = noise(9, 3000);
+    let bars = draws.iter().map(|x| x * 10f32.powi((x.to_bits() % 30) as i32 - 15));
+    let bars = bars.chain([0.0, -0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::MIN, f32::NEG_INFINITY]);
+    for (bar, draw) in bars.zip(draws.iter().cycle()) {
+        for slack in
+            [1e-30, f64::from(draw.abs()) + 1e-30, f64::from(bar.abs()) * 1e-7 + 1e-30, f64::INFINITY]
+        {
+            let floor = search::floor(bar, slack);
+            assert!(floor.is_finite());
+            // What a score below it stands for at most, as it would be rounded.
+            let most = up(f64::from(floor.next_down()) + slack);
+            assert!(floor == f32::MIN || most < bar, "{bar} by {slack}: {floor} and {most}");
+            // And it is no lower than it has to be, by more than a few roundings.
+            let over = up(f64::from(floor) + slack) - bar;
+            assert!(
+                floor == f32::MIN || f64::from(over.abs()) <= (f64::from(bar.abs()) + slack) * 1e-6 + 1e-30
+            );
+        }
+    }
+}
