@@ -77,16 +77,17 @@ impl Homes {
             of_items.extend(self::nearest(&gathered(table, &some), &centres, rank, homes).0);
         }
         let mut found = Homes { rank, each: homes, centres, of_items };
-        found.part();
+        found.part(table);
         // The centres of all items, and not of those that were drawn.
         found.centres = found.means(table);
         found
     }
 
-    /// Parts clusters that have several times their share of the items, in the order of the ids: looking into one costs by
-    /// its items. Such clusters are mostly of items that are all alike, as those without events are; their copies go to
-    /// the neighbouring parts, since their next nearest cluster would have to take all of them, too.
-    fn part(&mut self) {
+    /// Parts clusters that have several times their share of the items, by how far items reach along the centre, and then by
+    /// id: looking into one costs by its items, and what scores highest there reaches farthest. (By id alone, the best of a
+    /// cluster were in all of its parts.) Such clusters hold many items that are all alike, as those without events are;
+    /// copies go to the neighbouring parts, since the next nearest cluster would have to take all of them, too.
+    fn part(&mut self, table: &Table<'_>) {
         let (clusters, rank) = (self.clusters(), self.rank);
         let most = MOST_OF_SHARE * self.items().div_ceil(clusters);
         let mut counts = vec![0usize; clusters];
@@ -101,11 +102,33 @@ impl Homes {
                 self.centres.extend_from_within(old * rank..(old + 1) * rank);
             }
         }
-        let (mut lived, mut copied) = (vec![0usize; clusters], vec![0usize; clusters]);
-        for homes in self.of_items.chunks_exact_mut(self.each) {
+        let owns: Vec<u32> = self.of_items.iter().copied().step_by(self.each).collect();
+        let parted: Vec<u32> =
+            (0..self.items() as u32).filter(|&i| parts[owns[i as usize] as usize] > 1).collect();
+        let mut reaches: Vec<(u32, f32, u32)> = parted
+            .par_iter()
+            .map_init(
+                || vec![0f32; rank],
+                |row, &item| {
+                    table.vector(item, row);
+                    let own = owns[item as usize];
+                    let centre = &self.centres[own as usize * rank..][..rank];
+                    let reach: f32 = row.iter().zip(centre).map(|(x, c)| x * c).sum();
+                    (own, if reach.is_finite() { reach } else { 0.0 }, item)
+                },
+            )
+            .collect();
+        reaches.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+        let mut part_of = vec![0usize; self.items()];
+        for cluster in reaches.chunk_by(|a, b| a.0 == b.0) {
+            let parts = parts[cluster[0].0 as usize];
+            for (at, &(_, _, item)) in cluster.iter().enumerate() {
+                part_of[item as usize] = at * parts / cluster.len();
+            }
+        }
+        let mut copied = vec![0usize; clusters];
+        for (homes, &part) in self.of_items.chunks_exact_mut(self.each).zip(&part_of) {
             let own = homes[0] as usize;
-            let part = lived[own] * parts[own] / counts[own];
-            lived[own] += 1;
             for (at, home) in homes.iter_mut().enumerate() {
                 *home = if at < parts[own] {
                     places[own][(part + at) % parts[own]]

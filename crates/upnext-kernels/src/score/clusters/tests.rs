@@ -124,6 +124,10 @@ fn no_cluster_has_many_times_its_share_however_alike_items_are() {
     // Two thousand items of which nothing is known but their mean.
     let alike = data[..RANK].repeat(2000);
     data[1000 * RANK..].copy_from_slice(&alike);
+    // A few of them reach farther, and are the best of who likes them.
+    let far = [2999, 1700, 1234, 2345];
+    far.iter().for_each(|item| data[item * RANK..][..RANK].iter_mut().for_each(|x| *x *= 3.0));
+    let fan = data[..RANK].to_vec();
     let table = Table::Rows { data: &data, rank: RANK };
     let clusters = clustered(&table);
     assert!(clusters.clusters.len() > 60);
@@ -134,6 +138,9 @@ fn no_cluster_has_many_times_its_share_however_alike_items_are() {
         Homes::from_parts(RANK, 3, clusters.homes.centres.clone(), clusters.homes.of_items.clone()),
         Some(clusters.homes.clone())
     );
+    let fan = Query { vector: &fan, offsets: &[], eligible: Eligible::AllBut(&[]), k: 4 };
+    let found = rank_clusters(&[fan], &table, &clusters, Probe::Best(2), false).remove(0);
+    assert_eq!(found.ids, [1234, 1700, 2345, 2999]);
     let vectors = noise(7, 12 * RANK);
     let queries = queries(&vectors, &[], &[0, 1, 2]);
     let exact = rank(&queries, &table, false);
