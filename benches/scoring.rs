@@ -217,20 +217,18 @@ fn graph(model: &str, data: &str) -> Outcome {
         items.row(catalog.key(item), &row)?;
     }
     items.finish()?;
-    let mut sinks = [("states.npy", vectors.rank()), ("exact.npy", LENGTH)]
-        .map(|(name, width)| VectorSink::create(&place(name), "user", width));
+    let mut states = VectorSink::create(&place("states.npy"), "user", vectors.rank())?;
+    let mut exact = VectorSink::create(&place("exact.npy"), "user", LENGTH)?;
     for state in generator.states(&requests(&generator, data, Method::TopK, USERS)?) {
         let state = state?;
         // Ids are whole numbers that an f32 holds.
         let best = rank(&[query(&state)], &vectors.table(), false).remove(0).ids;
         let best: Vec<f32> = best.into_iter().map(|id| id as f32).collect();
-        for (sink, row) in sinks.iter_mut().zip([&state, &best]) {
-            sink.as_mut().map_err(|error| error.to_string())?.row("", row)?;
-        }
+        states.row("", &state)?;
+        exact.row("", &best)?;
     }
-    for sink in sinks {
-        sink?.finish()?;
-    }
+    states.finish()?;
+    exact.finish()?;
     drop(generator);
     let folder = folder.path().to_str().ok_or("a temporary folder whose name is no text")?;
     let built = peers::python("graph.py", &format!("build {folder}")).status();
