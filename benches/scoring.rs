@@ -155,8 +155,8 @@ fn method(name: &str) -> Method {
     if name == "beam" { Method::Beam { width: 8 } } else { Method::TopK }
 }
 
-/// `states …` is [`look_up`]. `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks sessions, which have read their
-/// histories: all that is left is to score.
+/// `states …` is [`look_up`]. `MODEL DATA SCORING METHOD BATCH`: a turn makes some batches of lists; by `next` it asks
+/// sessions, which have read their histories: all that is left is to score.
 fn work(arguments: &[String]) -> Outcome {
     if let [first, rest @ ..] = arguments
         && first == "states"

@@ -71,9 +71,9 @@ fn a_job_killed_at_random_instants_leaves_what_an_undisturbed_one_does() {
         sleep(one_part.mul_f64(share * 7.0 % 1.0));
         child.kill().unwrap();
         let was_killed = !child.wait().unwrap().success();
-        interrupted += u32::from(was_killed && parts("killed") < all);
+        interrupted += u64::from(was_killed && parts("killed") < all);
     }
-    assert!(interrupted > 2, "{interrupted} jobs were killed before their end");
+    assert!(interrupted * 3 >= kills(), "{interrupted} of {} jobs were killed before their end", kills());
     let summary: Value =
         serde_json::from_str(&succeed(arguments(&place, "killed", &[&JOB[..], &["--json"]].concat())))
             .unwrap();

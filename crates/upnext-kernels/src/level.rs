@@ -2,7 +2,8 @@
 //!
 //! A build for any x86-64 CPU carries every kernel three times and picks the widest form the CPU has (products of int8 a
 //! fourth time, for CPUs with VNNI beside AVX-512). All forms round in the same places (multiply-adds are fused
-//! everywhere, sums have fixed lanes), so the level moves time and no bit. On other architectures the portable form is compiled for whatever the target offers.
+//! everywhere, sums have fixed lanes), so the level moves time and no bit. On other architectures the
+//! portable form is compiled for whatever the target offers.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
