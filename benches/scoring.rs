@@ -271,14 +271,14 @@ fn look_up(arguments: &[String]) -> Outcome {
     let clusters = || {
         let index =
             open_index(Path::new(model), &served.manifest)?.ok_or("no index: `upnext index` makes it")?;
-        Ok::<_, Box<dyn Error>>(Clusters::new(&table, index.homes))
+        Ok::<_, Box<dyn Error>>(Clusters::new(&table, index.homes, true))
     };
     type Lookup<'a> = Box<dyn Fn(&[Query<'_>]) -> Vec<Ranked> + 'a>;
     let look: Lookup<'_> = match (scoring.as_str(), probes.parse()?) {
         ("exact", _) => Box::new(|queries| rank(queries, &table, false)),
         ("bf16" | "int8", _) => {
             let precision = if scoring == "bf16" { Precision::Bf16 } else { Precision::Int8 };
-            let narrow = Narrow::of(&table, precision);
+            let narrow = Narrow::of(&table, precision, true);
             Box::new(move |queries| rank_narrow(queries, &table, &narrow, false))
         }
         (name, probes) => {

@@ -92,6 +92,23 @@ fn a_report_has_every_documented_key() {
 }
 
 #[test]
+fn a_validation_of_several_events_measures_the_lists_that_the_model_makes() {
+    let place = Place::prepared();
+    let more = ["train.protocol=\"last:3,4\"", "train.max_epochs=2", "train.keep_seen=true"];
+    place.train("run", &more.map(|set| ["--set", set]).concat());
+    let summary: Value = serde_json::from_slice(&fs::read(place.path("run/summary.json")).unwrap()).unwrap();
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let fixed =
+        ["evaluate", "--model", &model, "--data", &data, "--split", "validation", "--method", "top-k"];
+    let lists: Value = serde_json::from_str(&succeed(fixed.iter().chain(&["--json"]))).unwrap();
+    let (validated, listed) = (&summary["best"], &lists["lists"]["top-k"]);
+    for (of_ranks, of_lists) in [("ndcg@10", "ndcg"), ("hr@10", "recall")] {
+        let [ranks, lists] = [&validated[of_ranks], &listed[of_lists]].map(|value| value.as_f64().unwrap());
+        assert!((ranks - lists).abs() < 1e-9 && ranks > 0.0, "{of_ranks}: {ranks} and {lists}");
+    }
+}
+
+#[test]
 fn ways_to_make_lists_stand_beside_each_other() {
     let place = Place::prepared();
     place.train("run", &["--set", "train.max_epochs=2", "--set", "train.protocol=\"last:3\""]);

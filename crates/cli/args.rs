@@ -207,7 +207,7 @@ pub(crate) struct EvaluateArgs {
     /// Which held-out items to ask for.
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: SplitName,
-    /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N, cold:FRACTION,SEED) [default: the model's own].
+    /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N or last:N,M, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
     /// Measure whole lists by this method against all that came next (protocol last:N), instead of ranks of the next item;

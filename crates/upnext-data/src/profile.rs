@@ -85,7 +85,7 @@ impl Profile {
         let lengths: Vec<usize> = histories.iter().map(|(_, history)| history.len()).collect();
         let counts = popularity::counts(histories, &lengths, items);
         let times = times(histories.times());
-        let mut protocols = vec![Protocol::LeaveOneOut, Protocol::Last { n: 1 }];
+        let mut protocols = vec![Protocol::LeaveOneOut, Protocol::Last { n: 1, m: 1 }];
         protocols.extend(times.filter(|times| times.unix).and_then(|_| time_split(histories.times())));
         let (mut equal, mut followers, mut repeats) = (0, 0, 0);
         let mut seen = Vec::new();
@@ -198,7 +198,7 @@ mod tests {
             test: 2,
         };
         assert_eq!(profile.splits[0], loo);
-        assert_eq!(profile.splits[1], SplitSizes { protocol: Protocol::Last { n: 1 }, ..loo });
+        assert_eq!(profile.splits[1], SplitSizes { protocol: Protocol::Last { n: 1, m: 1 }, ..loo });
         assert_eq!(profile.splits.len(), 2, "order alone makes no split by time");
     }
 

@@ -23,10 +23,12 @@ pub enum Protocol {
         /// Ask for every event after a cut, not only for each user's first.
         all_targets: bool,
     },
-    /// `last:<n>`: the last n events test, the one before validates, the rest trains.
+    /// `last:<n>[,<m>]`: the last n events test, the m before them validate (one, unless it is said), the rest trains.
     Last {
         /// How many events are held out for the test.
         n: usize,
+        /// How many events are held out for the validation.
+        m: usize,
     },
     /// `cold:<fraction>,<seed>`: as `loo`, with every event of the drawn items cut out of the training sequences (their
     /// neighbours close up) and kept in what is asked.
@@ -112,7 +114,7 @@ impl ProtocolError {
 
 /// How protocols are written.
 const FORMS: [&str; 4] =
-    ["loo", "time:<validation>,<test>[,all] (Unix times)", "last:<n>", "cold:<fraction>,<seed>"];
+    ["loo", "time:<validation>,<test>[,all] (Unix times)", "last:<n>[,<m>]", "cold:<fraction>,<seed>"];
 
 /// Edits from one word to another (Levenshtein 1966).
 fn distance(from: &str, to: &str) -> usize {
@@ -147,6 +149,11 @@ impl Protocol {
         Ok(Self::Time { validation: cut(validation)?, test: cut(test)?, all_targets })
     }
 
+    fn last(n: &str, m: &str) -> std::result::Result<Self, ProtocolError> {
+        let count = |part: &str| part.parse().map_err(|source| number(part, source));
+        Ok(Self::Last { n: count(n)?, m: count(m)? })
+    }
+
     /// Splits the histories.
     ///
     /// # Errors
@@ -162,8 +169,8 @@ impl Protocol {
         };
         for (user, history) in histories.iter() {
             let train = match *self {
-                Self::LeaveOneOut | Self::Cold { .. } => split.ask_last(user, history.len(), 1),
-                Self::Last { n } => split.ask_last(user, history.len(), n),
+                Self::LeaveOneOut | Self::Cold { .. } => split.ask_last(user, history.len(), 1, 1),
+                Self::Last { n, m } => split.ask_last(user, history.len(), n, m),
                 Self::Time { validation, test, all_targets } => {
                     split.ask_after(user, history.times, [validation, test], all_targets)
                 }
@@ -197,7 +204,7 @@ impl Protocol {
             Self::Time { validation, test, .. } if validation >= test => {
                 Err(ProtocolError::Cuts { validation, test })
             }
-            Self::Last { n: 0 } => Err(ProtocolError::None),
+            Self::Last { n: 0, .. } | Self::Last { m: 0, .. } => Err(ProtocolError::None),
             Self::Cold { millionths, .. } if millionths == 0 || millionths >= PARTS => {
                 Err(ProtocolError::Fraction((f64::from(millionths) / f64::from(PARTS)).to_string()))
             }
@@ -248,13 +255,15 @@ impl Split {
         self.cold.get(item.index()).copied().unwrap_or(false)
     }
 
-    /// The last `n` events test, the one before them validates; says how many train. A user with fewer than 2n
-    /// events, or with nothing left to train on, only trains.
-    fn ask_last(&mut self, user: UserId, events: usize, n: usize) -> usize {
-        match events.checked_sub(n).and_then(|left| left.checked_sub(1)) {
-            Some(train) if train >= 1 && events - n >= n => {
-                self.validation.push(Question { user, start: train, targets: 1 });
-                self.test.push(Question { user, start: train + 1, targets: n });
+    /// The last `n` events test, the `m` before them validate, or as many as leave one to train on; says how many
+    /// train. A user with fewer than 2n events, or with nothing left to train on, only trains; so the test's questions
+    /// are the same for every m.
+    fn ask_last(&mut self, user: UserId, events: usize, n: usize, m: usize) -> usize {
+        match events.checked_sub(n) {
+            Some(before) if before >= n.max(2) => {
+                let train = before - m.min(before - 1);
+                self.validation.push(Question { user, start: train, targets: before - train });
+                self.test.push(Question { user, start: before, targets: n });
                 train
             }
             _ => events,
@@ -300,7 +309,8 @@ impl std::fmt::Display for Protocol {
             Self::LeaveOneOut => write!(f, "loo"),
             Self::Time { validation, test, all_targets: false } => write!(f, "time:{validation},{test}"),
             Self::Time { validation, test, all_targets: true } => write!(f, "time:{validation},{test},all"),
-            Self::Last { n } => write!(f, "last:{n}"),
+            Self::Last { n, m: 1 } => write!(f, "last:{n}"),
+            Self::Last { n, m } => write!(f, "last:{n},{m}"),
             Self::Cold { millionths, seed } => {
                 write!(f, "cold:{},{seed}", f64::from(*millionths) / f64::from(PARTS))
             }
@@ -318,7 +328,8 @@ impl std::str::FromStr for Protocol {
             ("loo", []) => Ok(Self::LeaveOneOut),
             ("time", [validation, test]) => Self::time(validation, test, false),
             ("time", [validation, test, "all"]) => Self::time(validation, test, true),
-            ("last", [n]) => n.parse().map(|n| Self::Last { n }).map_err(|source| number(n, source)),
+            ("last", [n]) => Self::last(n, "1"),
+            ("last", [n, m]) => Self::last(n, m),
             ("cold", [share, seed]) => fraction(share).and_then(|millionths| {
                 let seed = seed.parse().map_err(|source| number(seed, source))?;
                 Ok(Self::Cold { millionths, seed })

@@ -8,7 +8,7 @@ use upnext_data::Question;
 use upnext_data::{ItemId, UserId};
 
 use crate::metric::{Metric, Metrics};
-use crate::rank::{Ranks, Seen, among, ranks};
+use crate::rank::{Ranks, Seen, among, ranks, ranks_of_next};
 use crate::{Cold, Error, Result, Scorer, bootstrap};
 
 /// Questions of one batch at most: enough to amortise reading the item vectors once.
@@ -94,13 +94,59 @@ pub fn evaluate_with_cold(
     cold: &Cold,
     options: Options<'_>,
 ) -> Result<Outcome> {
+    let rank = |question: &Question, scores: &[f32], scratch: &mut Vec<u32>| {
+        let (target, input) = (target(question, histories), question.input(histories).items);
+        let found: Ranks = ranks(scores, target, input, scratch);
+        let among = cold.has(target).then(|| among(scores, target, cold.items(), input, scratch));
+        (found, among)
+    };
+    let found = answer(scorer, histories, questions, options, rank)?;
+    Ok(Outcome {
+        users: questions.iter().map(|asked| asked.user).collect(),
+        rank_dropped: found.iter().map(|(ranks, _)| ranks.dropped).collect(),
+        rank_kept: found.iter().map(|(ranks, _)| ranks.kept).collect(),
+        rank_among_cold: found.iter().map(|&(_, among)| among).collect(),
+    })
+}
+
+/// Metrics of all that the questions hold out, in any order: see [`Metric::of_ranks`]. It is what models and baselines are
+/// chosen by on validation questions. Where each asks for one event, the metrics are those of [`evaluate`].
+///
+/// # Errors
+/// As there.
+pub fn evaluate_next(
+    scorer: &dyn Scorer,
+    histories: &Histories,
+    questions: &[Question],
+    seen: Seen,
+    options: Options<'_>,
+) -> Result<Metrics> {
+    let rank = |question: &Question, scores: &[f32], scratch: &mut Vec<u32>| {
+        let (next, input) = (question.held_out(histories).items, question.input(histories).items);
+        ranks_of_next(scores, next, input, seen, scratch)
+    };
+    Ok(Metrics::of_next(&answer(scorer, histories, questions, options, rank)?))
+}
+
+/// What `read` makes of each question's scores of all items, in order.
+fn answer<T: Send>(
+    scorer: &dyn Scorer,
+    histories: &Histories,
+    questions: &[Question],
+    options: Options<'_>,
+    read: impl Fn(&Question, &[f32], &mut Vec<u32>) -> T + Sync,
+) -> Result<Vec<T>> {
     check(scorer, histories, questions)?;
-    let batch = batch_size(scorer.items());
+    let items = scorer.items();
     let done = AtomicUsize::new(0);
-    let parts: Vec<Vec<(Ranks, Option<u32>)>> = questions
-        .par_chunks(batch)
+    let parts: Vec<Vec<T>> = questions
+        .par_chunks(batch_size(items))
         .map(|asked| {
-            let part = rank_batch(scorer, histories, asked, cold)?;
+            let mut scores_bi = vec![0.0; asked.len() * items];
+            scorer.score(&inputs(histories, asked), &mut scores_bi)?;
+            let mut scratch = Vec::new();
+            let rows = asked.iter().zip(scores_bi.chunks_exact(items));
+            let part = rows.map(|(question, scores)| read(question, scores, &mut scratch)).collect();
             let so_far = done.fetch_add(asked.len(), Ordering::Relaxed) + asked.len();
             if let Some(progress) = options.progress {
                 progress(scorer.name(), so_far, questions.len());
@@ -108,13 +154,7 @@ pub fn evaluate_with_cold(
             Ok(part)
         })
         .collect::<Result<_>>()?;
-    let found: Vec<(Ranks, Option<u32>)> = parts.into_iter().flatten().collect();
-    Ok(Outcome {
-        users: questions.iter().map(|asked| asked.user).collect(),
-        rank_dropped: found.iter().map(|(ranks, _)| ranks.dropped).collect(),
-        rank_kept: found.iter().map(|(ranks, _)| ranks.kept).collect(),
-        rank_among_cold: found.iter().map(|&(_, among)| among).collect(),
-    })
+    Ok(parts.into_iter().flatten().collect())
 }
 
 /// Questions per batch over a catalogue of `items`: what one thread has in flight.
@@ -125,26 +165,6 @@ pub fn batch_size(items: usize) -> usize {
 /// What a system may know of each question.
 pub(crate) fn inputs<'a>(histories: &'a Histories, asked: &[Question]) -> Vec<&'a [ItemId]> {
     asked.iter().map(|question| question.input(histories).items).collect()
-}
-
-/// The ranks of one batch: among all items, and for a cold target among the cold.
-fn rank_batch(
-    scorer: &dyn Scorer,
-    histories: &Histories,
-    asked: &[Question],
-    cold: &Cold,
-) -> Result<Vec<(Ranks, Option<u32>)>> {
-    let items = scorer.items();
-    let mut scores_bi = vec![0.0; asked.len() * items];
-    scorer.score(&inputs(histories, asked), &mut scores_bi)?;
-    let mut scratch = Vec::new();
-    let rank = |(question, scores): (&Question, &[f32])| {
-        let (target, input) = (target(question, histories), question.input(histories).items);
-        let found = ranks(scores, target, input, &mut scratch);
-        let among = cold.has(target).then(|| among(scores, target, cold.items(), input, &mut scratch));
-        (found, among)
-    };
-    Ok(asked.iter().zip(scores_bi.chunks_exact(items)).map(rank).collect())
 }
 
 /// The item a question asks for: the first held-out event. The question must have passed [`check`].
@@ -167,10 +187,11 @@ pub(crate) fn check(scorer: &dyn Scorer, histories: &Histories, questions: &[Que
         if asked.start == 0 {
             return Err(Error::EmptyInput { user });
         }
-        if asked.targets == 0 || asked.start >= events.len() {
+        let end = asked.start.saturating_add(asked.targets);
+        if asked.targets == 0 || end > events.len() {
             return Err(Error::NoTarget { user, start: asked.start, events: events.len() });
         }
-        match events[..=asked.start].iter().find(|item| item.index() >= items) {
+        match events[..end].iter().find(|item| item.index() >= items) {
             Some(item) => {
                 Err(Error::UnknownItem { item: item.index(), items, scorer: scorer.name().to_owned() })
             }

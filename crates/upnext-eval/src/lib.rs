@@ -3,7 +3,8 @@
 //! A question of a protocol is an input (what the system may see) and a target (what came next).
 //! A [`Scorer`] gives every item of the catalogue a score; [`evaluate()`] turns scores into the
 //! target's rank under both seen policies; [`Report`] turns ranks into metrics, bootstrap intervals
-//! and slices. Sampled metrics are not offered: every rank is among the whole catalogue.
+//! and slices. Sampled metrics are not offered: every rank is among the whole catalogue. Where a question asks for several
+//! events, a report ranks the first, and validation ([`evaluate_next()`]) all of them, in any order.
 //!
 //! ```text
 //! Split::test -> evaluate(scorer) -> Outcome (ranks) -> Metrics, intervals, slices -> Report
@@ -47,7 +48,7 @@ pub use baselines::Baseline;
 pub use cold::Cold;
 pub use compare::{Comparison, Difference, How, On, Side, compare};
 pub use error::{Error, Result, Unpaired};
-pub use evaluate::{Options, Outcome, evaluate, evaluate_with_cold};
+pub use evaluate::{Options, Outcome, evaluate, evaluate_next, evaluate_with_cold};
 pub use lists::{ListMetrics, ListReport, Made};
 pub use metric::{Metric, Metrics};
 pub use predictions::{Row, predictions};

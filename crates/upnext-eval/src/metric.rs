@@ -60,6 +60,23 @@ impl Metric {
         }
     }
 
+    /// The metric's value for all that came next, in any order: the share of it that was hit, its gain over that of the
+    /// best list, or the reciprocal rank of the best of it. With one rank, [`Metric::of_rank`]; 0 without any.
+    ///
+    /// ```
+    /// use upnext_eval::Metric;
+    /// assert_eq!(Metric::HitRate(10).of_ranks(&[12, 4]), 0.5);
+    /// assert_eq!(Metric::Ndcg(10).of_ranks(&[2, 1]), 1.0);
+    /// assert_eq!(Metric::Mrr.of_ranks(&[12, 4]), 0.25);
+    /// ```
+    pub fn of_ranks(self, ranks: &[u32]) -> f64 {
+        match self {
+            Self::HitRate(_) => self.mean(ranks),
+            Self::Ndcg(k) => ndcg::ndcg_of_all(ranks, k),
+            Self::Mrr | Self::MrrAt(_) => ranks.iter().min().map_or(0.0, |&best| self.of_rank(best)),
+        }
+    }
+
     /// The mean over the ranks of many questions; 0 when there are none.
     pub fn mean(self, ranks: &[u32]) -> f64 {
         if ranks.is_empty() {
@@ -128,6 +145,14 @@ impl Metrics {
         Self { values: REPORTED.iter().map(|metric| metric.mean(ranks)).collect(), ci95: None }
     }
 
+    /// Means over questions that ask for several events each, see [`Metric::of_ranks`], without intervals.
+    pub fn of_next(ranks: &[Vec<u32>]) -> Self {
+        let mean = |metric: &Metric| {
+            ranks.iter().map(|ranks| metric.of_ranks(ranks)).sum::<f64>() / ranks.len().max(1) as f64
+        };
+        Self { values: REPORTED.iter().map(mean).collect(), ci95: None }
+    }
+
     /// The same values with `[low, high]` for each [`REPORTED`] metric, in that order.
     pub(crate) fn with_intervals(mut self, intervals: Vec<[f64; 2]>) -> Self {
         self.ci95 = Some(intervals);
@@ -192,6 +217,14 @@ mod tests {
         check(Metric::Ndcg(20), (1.0 + 0.5 + 1.0 / 3.0 + 0.25) / 5.0);
         check(Metric::Mrr, (1.0 + 1.0 / 3.0 + 1.0 / 7.0 + 1.0 / 15.0 + 1.0 / 200.0) / 5.0);
         check(Metric::MrrAt(100), (1.0 + 1.0 / 3.0 + 1.0 / 7.0 + 1.0 / 15.0) / 5.0);
+    }
+
+    #[test]
+    fn one_event_a_question_gives_the_metrics_of_its_rank_to_the_bit() {
+        let ranks: Vec<u32> = (0..500).map(|at| 1 + (at * 37) % 150).collect();
+        let each: Vec<Vec<u32>> = ranks.iter().map(|&rank| vec![rank]).collect();
+        assert_eq!(Metrics::of_next(&each), Metrics::of_ranks(&ranks));
+        assert_eq!(Metrics::of_next(&[]), Metrics::of_ranks(&[]));
     }
 
     #[test]

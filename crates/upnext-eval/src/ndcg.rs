@@ -1,4 +1,4 @@
-//! Normalised discounted cumulative gain of one target.
+//! Normalised discounted cumulative gain, of one target or of several in any order.
 
 /// NDCG at k of one target: `1 / log2(1 + rank)` when its rank is within the first k, else 0.
 ///
@@ -14,6 +14,25 @@
 /// ```
 pub fn ndcg(rank: u32, k: u32) -> f64 {
     if rank <= k { 1.0 / (f64::from(rank) + 1.0).log2() } else { 0.0 }
+}
+
+/// NDCG at k of several targets: the sum of their gains over that of the ideal list, which has them all first.
+///
+/// The ranks are those of different items, in any order; 0 without any.
+///
+/// ```
+/// use upnext_eval::ndcg::{ndcg, ndcg_of_all};
+/// assert_eq!(ndcg_of_all(&[3, 1, 2], 10), 1.0);
+/// assert_eq!(ndcg_of_all(&[7], 10), ndcg(7, 10));
+/// // Ten of a list of ten are all that twelve targets can have of it.
+/// assert_eq!(ndcg_of_all(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 10), 1.0);
+/// ```
+pub fn ndcg_of_all(ranks: &[u32], k: u32) -> f64 {
+    let gain = |ranks: &mut dyn Iterator<Item = u32>| ranks.map(|rank| ndcg(rank, k)).sum::<f64>();
+    let ideal = gain(&mut (1..).take(ranks.len().min(k as usize)));
+    let mut ranks = ranks.to_vec();
+    ranks.sort_unstable();
+    if ideal > 0.0 { gain(&mut ranks.into_iter()) / ideal } else { 0.0 }
 }
 
 #[cfg(test)]

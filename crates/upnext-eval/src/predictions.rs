@@ -86,7 +86,8 @@ impl Asked<'_> {
         self.scorer.score(&inputs(self.histories, questions), &mut scores_bi)?;
         let mut seen = Vec::new();
         let list = |(question, scores): (&Question, &[f32])| {
-            distinct_but(question.input(self.histories).items, target(question, self.histories), &mut seen);
+            let target = target(question, self.histories);
+            distinct_but(question.input(self.histories).items, &[target], &mut seen);
             match candidates(scores, &seen) {
                 Ok(candidates) => Ok(best(candidates, self.length)),
                 Err(item) => Err(Error::NotANumber {

@@ -68,16 +68,58 @@ impl Ranks {
 /// assert_eq!(found, Ranks { kept: 4, dropped: 3 });
 /// ```
 pub fn ranks(scores: &[f32], target: ItemId, input: &[ItemId], scratch: &mut Vec<u32>) -> Ranks {
-    distinct_but(input, target, scratch);
+    distinct_but(input, &[target], scratch);
     let at = scores[target.index()];
+    let kept = ahead_of(scores, at);
+    Ranks { kept, dropped: kept - ahead_among(scratch, scores, at) }
+}
+
+/// The rank of each distinct item of `next` among all items, counted as in [`ranks`]: what one list makes of several events.
+///
+/// With seen dropped, items of the input are no candidates, except those that are in `next`; so with one event in `next`
+/// the rank is that of [`ranks`]. Ranks stand in the order of the ids, and the j-th best of them is at least j.
+///
+/// ```
+/// use upnext_data::ItemId;
+/// use upnext_eval::rank::{Seen, ranks_of_next};
+/// let scores = [0.9, 0.5, 0.8, 0.1, 0.7];
+/// // Items 0 and 4 came next, item 4 twice and not for the first time; of the input, item 2 is no candidate.
+/// let (next, input) = ([4, 0, 4].map(ItemId), [2, 4].map(ItemId));
+/// assert_eq!(ranks_of_next(&scores, &next, &input, Seen::Dropped, &mut Vec::new()), [1, 2]);
+/// assert_eq!(ranks_of_next(&scores, &next, &input, Seen::Kept, &mut Vec::new()), [1, 3]);
+/// ```
+pub fn ranks_of_next(
+    scores: &[f32],
+    next: &[ItemId],
+    input: &[ItemId],
+    seen: Seen,
+    scratch: &mut Vec<u32>,
+) -> Vec<u32> {
+    match seen {
+        Seen::Dropped => distinct_but(input, next, scratch),
+        Seen::Kept => scratch.clear(),
+    }
+    let mut found = Vec::with_capacity(next.len());
+    distinct_but(next, &[], &mut found);
+    for rank in &mut found {
+        let at = scores[*rank as usize];
+        *rank = ahead_of(scores, at) - ahead_among(scratch, scores, at);
+    }
+    found
+}
+
+/// How many scores stand at or before a target's; all of them when that is no number.
+fn ahead_of(scores: &[f32], at: f32) -> u32 {
     if at.is_nan() {
-        let kept = scores.len() as u32;
-        return Ranks { kept, dropped: kept - scratch.len() as u32 };
+        return scores.len() as u32;
     }
     // Branch-free, so that the row is counted as fast as it is read.
-    let kept: u32 = scores.iter().map(|&score| u32::from(is_ahead(score, at))).sum();
-    let seen: u32 = scratch.iter().map(|&item| u32::from(is_ahead(scores[item as usize], at))).sum();
-    Ranks { kept, dropped: kept - seen }
+    scores.iter().map(|&score| u32::from(is_ahead(score, at))).sum()
+}
+
+/// As [`ahead_of`], of these items only.
+fn ahead_among(items: &[u32], scores: &[f32], at: f32) -> u32 {
+    items.iter().map(|&item| u32::from(at.is_nan() || is_ahead(scores[item as usize], at))).sum()
 }
 
 /// The target's rank among some of the items only, with seen dropped, counted from 1 as in [`ranks`].
@@ -99,19 +141,16 @@ pub fn among(
     input: &[ItemId],
     scratch: &mut Vec<u32>,
 ) -> u32 {
-    distinct_but(input, target, scratch);
+    distinct_but(input, &[target], scratch);
     scratch.retain(|item| members.binary_search(item).is_ok());
     let at = scores[target.index()];
-    let ahead = |items: &[u32]| -> u32 {
-        items.iter().map(|&item| u32::from(at.is_nan() || is_ahead(scores[item as usize], at))).sum()
-    };
-    ahead(members) - ahead(scratch)
+    ahead_among(members, scores, at) - ahead_among(scratch, scores, at)
 }
 
-/// The distinct items of the input but the target, ascending: what the seen filter drops.
-pub(crate) fn distinct_but(input: &[ItemId], target: ItemId, out: &mut Vec<u32>) {
+/// The distinct items of the input but the targets, ascending: what the seen filter drops.
+pub(crate) fn distinct_but(input: &[ItemId], targets: &[ItemId], out: &mut Vec<u32>) {
     out.clear();
-    out.extend(input.iter().filter(|&&item| item != target).map(|item| item.0));
+    out.extend(input.iter().filter(|item| !targets.contains(item)).map(|item| item.0));
     out.sort_unstable();
     out.dedup();
 }
@@ -164,6 +203,28 @@ mod tests {
                 assert_eq!(among(&scores, ItemId(target), &all, &input, &mut Vec::new()), expected);
             }
             assert_eq!(among(&scores, ItemId(target), &[target], &[], &mut Vec::new()), 1);
+        }
+    }
+
+    #[test]
+    fn several_events_are_ranked_as_one_is() {
+        let scores = [0.5, f32::NAN, 0.5, 0.9, f32::NEG_INFINITY, 0.1];
+        let mut scratch = Vec::new();
+        for input in [&[][..], &[3, 3], &[1, 4, 2], &[0, 1, 2, 3, 4, 5]] {
+            let input: Vec<ItemId> = input.iter().map(|&item| ItemId(item)).collect();
+            for target in (0..6).map(ItemId) {
+                let one = ranks(&scores, target, &input, &mut Vec::new());
+                for seen in [Seen::Dropped, Seen::Kept] {
+                    let next = ranks_of_next(&scores, &[target, target], &input, seen, &mut scratch);
+                    assert_eq!(next, [one.under(seen)]);
+                }
+            }
+            for seen in [Seen::Dropped, Seen::Kept] {
+                let next = [5, 3, 2, 0].map(ItemId);
+                let mut found = ranks_of_next(&scores, &next, &input, seen, &mut scratch);
+                found.sort_unstable();
+                assert!((1..).zip(found).all(|(place, rank)| rank >= place), "no two share a place");
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 /// Recall at k of one target: 1 when its rank is within the first k, else 0.
 ///
-/// With several targets recall is the share of them found; a question here has one, so the mean
-/// over questions is the hit rate (HR@k) of the literature. `rank` counts from 1.
+/// With several targets recall is the share of them found; where a question has one, the mean over
+/// questions is the hit rate (HR@k) of the literature. `rank` counts from 1.
 ///
 /// ```
 /// use upnext_eval::recall::recall;

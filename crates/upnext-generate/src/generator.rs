@@ -89,7 +89,8 @@ impl Generator {
         };
         let popularity = Popularity::new(&served.counts);
         let adjusting = Adjusting::new(&served.config, &served.counts);
-        let scorer = Scorer::new(options.scoring, &served.vectors, index)?;
+        let make = || Scorer::new(options.scoring, &served.vectors, index, pool.is_some());
+        let scorer = on_threads(pool.as_ref(), make)?;
         static GENERATORS: AtomicU64 = AtomicU64::new(1);
         let id = GENERATORS.fetch_add(1, Ordering::Relaxed);
         Ok(Self { served, popularity, adjusting, scorer, pool, options, id })
@@ -125,7 +126,9 @@ impl Generator {
     /// When the scoring needs an index and none is given, or it is of other items.
     pub fn scored_by(mut self, scoring: Scoring, index: Option<Index>) -> crate::Result<Self> {
         let scorer = std::mem::replace(&mut self.scorer, Scorer::Exact);
-        self.scorer = scorer.turned_into(scoring, &self.served.vectors, index)?;
+        let parallel = self.pool.is_some();
+        let turn = || scorer.turned_into(scoring, &self.served.vectors, index, parallel);
+        self.scorer = self.on_threads(turn)?;
         self.options.scoring = scoring;
         Ok(self)
     }
@@ -216,10 +219,7 @@ impl Generator {
 
     /// Does work on the generator's threads, or on the caller's.
     pub(crate) fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
+        on_threads(self.pool.as_ref(), work)
     }
 
     pub(crate) fn popularity(&self) -> &Popularity {
@@ -389,6 +389,14 @@ impl Generator {
             unknown_allowed: plan.unknown_allowed,
             fallback: plan.prompt.is_empty(),
         }
+    }
+}
+
+/// Does work on the threads of a pool, or on the caller's.
+fn on_threads<T: Send>(pool: Option<&ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
     }
 }
 

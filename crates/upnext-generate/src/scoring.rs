@@ -66,7 +66,13 @@ pub(crate) enum Scorer {
 }
 
 impl Scorer {
-    pub(crate) fn new(scoring: Scoring, vectors: &Vectors<'_>, index: Option<Index>) -> Result<Self, Error> {
+    /// `parallel` spreads the work over rayon's threads; without it the caller's does all of it.
+    pub(crate) fn new(
+        scoring: Scoring,
+        vectors: &Vectors<'_>,
+        index: Option<Index>,
+        parallel: bool,
+    ) -> Result<Self, Error> {
         let table = vectors.table();
         let clusters = |index: Option<Index>| {
             let index = index.ok_or(Error::NoIndex { scoring })?;
@@ -75,12 +81,12 @@ impl Scorer {
                 return Err(Error::Parts { part, found: index.homes.items(), items });
             }
             let probe = probe(scoring, index.probes);
-            Ok(Self::Clusters(Box::new(Clusters::new(&table, index.homes)), probe))
+            Ok(Self::Clusters(Box::new(Clusters::new(&table, index.homes, parallel)), probe))
         };
         match scoring {
             Scoring::Exact => Ok(Self::Exact),
-            Scoring::Bf16 => Ok(Self::Narrow(Narrow::of(&table, Precision::Bf16))),
-            Scoring::Int8 => Ok(Self::Narrow(Narrow::of(&table, Precision::Int8))),
+            Scoring::Bf16 => Ok(Self::Narrow(Narrow::of(&table, Precision::Bf16, parallel))),
+            Scoring::Int8 => Ok(Self::Narrow(Narrow::of(&table, Precision::Int8, parallel))),
             Scoring::BoundedClusters | Scoring::Clusters { .. } => clusters(index),
         }
     }
@@ -91,6 +97,7 @@ impl Scorer {
         scoring: Scoring,
         vectors: &Vectors<'_>,
         index: Option<Index>,
+        parallel: bool,
     ) -> Result<Self, Error> {
         match (self, index) {
             (Self::Clusters(clusters, _), Some(index))
@@ -101,7 +108,7 @@ impl Scorer {
             (old, index) => {
                 // Before the new one takes as much memory.
                 drop(old);
-                Self::new(scoring, vectors, index)
+                Self::new(scoring, vectors, index, parallel)
             }
         }
     }

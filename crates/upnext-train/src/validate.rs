@@ -2,14 +2,14 @@
 
 use upnext_data::{Histories, Question};
 use upnext_eval::rank::Seen;
-use upnext_eval::{Metric, Metrics, ModelScorer, Options, evaluate};
+use upnext_eval::{Metrics, ModelScorer, Options, evaluate_next};
 use upnext_model::tower::{Finished, unread};
 use upnext_model::{Model, Vectors};
 
 use crate::Result;
 use crate::summary::Best;
 
-/// Metrics of a model with its item vectors as they would be served, and their NDCG at 10.
+/// Metrics of a model with its item vectors as they would be served, of all that the questions ask for.
 pub(crate) fn validate(
     model: &Model,
     finished: &Finished<'_>,
@@ -17,14 +17,13 @@ pub(crate) fn validate(
     histories: &Histories,
     questions: &[Question],
     seen: Seen,
-) -> Result<(f64, Metrics)> {
+) -> Result<Metrics> {
     let network = model.network()?;
     let vectors = Vectors::from_tables(&finished.input, finished.output.as_deref(), model.config().rank)?;
     let unread = unread(model.config(), counts, &finished.ineligible);
     let scorer =
         ModelScorer::new(&network, &vectors).without(&finished.ineligible).reading_without(&unread, counts);
-    let outcome = evaluate(&scorer, histories, questions, Options::default())?;
-    Ok((outcome.mean(Metric::Ndcg(10), seen), outcome.metrics(seen)))
+    Ok(evaluate_next(&scorer, histories, questions, seen, Options::default())?)
 }
 
 /// A validation, as the best so far.

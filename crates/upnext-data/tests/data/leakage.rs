@@ -6,8 +6,17 @@ use upnext_data::{BatchSize, Batches, Histories, Protocol, Question, popularity}
 
 use crate::world;
 
-const PROTOCOLS: [&str; 8] =
-    ["loo", "last:1", "last:2", "last:5", "time:5,15", "time:5,15,all", "time:0,40", "cold:0.2,1"];
+const PROTOCOLS: [&str; 9] = [
+    "loo",
+    "last:1",
+    "last:2",
+    "last:5",
+    "last:2,4",
+    "time:5,15",
+    "time:5,15,all",
+    "time:0,40",
+    "cold:0.2,1",
+];
 
 /// The events, as places among all, that these questions hold out.
 fn held_out(histories: &Histories, questions: &[Question]) -> BTreeSet<u32> {

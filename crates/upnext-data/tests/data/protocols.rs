@@ -40,6 +40,11 @@ fn the_last_n_are_asked_only_of_users_with_twice_as_many() {
     check("last:1", &[0; 3], (1, &[(1, 1)], &[(2, 1)]));
     check("last:1", &[0; 2], (2, &[], &[]));
     check("last:18446744073709551615", &[0; 2], (2, &[], &[]));
+    // More events may validate, and none of the test's questions moves for it.
+    check("last:2,3", &[0; 7], (2, &[(2, 3)], &[(5, 2)]));
+    check("last:2,3", &[0; 4], (1, &[(1, 1)], &[(2, 2)]));
+    check("last:2,3", &[0; 3], (3, &[], &[]));
+    check("last:1,18446744073709551615", &[0; 5], (1, &[(1, 3)], &[(4, 1)]));
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn a_question_knows_its_input_and_what_is_held_out() {
 
 #[test]
 fn a_protocol_is_written_as_it_is_read() {
-    for id in ["loo", "last:10", "time:-5,7", "time:0,1,all", "cold:0.1,3", "cold:0.000001,0"] {
+    for id in ["loo", "last:10", "last:10,5", "time:-5,7", "time:0,1,all", "cold:0.1,3", "cold:0.000001,0"] {
         let protocol: Protocol = id.parse().unwrap();
         assert_eq!(protocol.to_string(), id);
         let json = serde_json::to_string(&protocol).unwrap();
@@ -113,16 +118,18 @@ fn a_misspelt_protocol_names_the_nearest_valid_form() {
     let time = "time:<validation>,<test>[,all] (Unix times)";
     check("lo", "loo: there is no protocol \"lo\"; known are loo, time, last and cold");
     check("leave-one-out", "loo: there is no protocol \"leave-one-out\"; known are loo, time, last and cold");
-    check("lats:5", "last:<n>: there is no protocol \"lats\"; known are loo, time, last and cold");
+    check("lats:5", "last:<n>[,<m>]: there is no protocol \"lats\"; known are loo, time, last and cold");
     check("", "loo: there is no protocol \"\"; known are loo, time, last and cold");
     check("loo:1", "loo: it does not take 1 parts after the colon");
-    check("last", "last:<n>: it does not take 0 parts after the colon");
+    check("last", "last:<n>[,<m>]: it does not take 0 parts after the colon");
     check("time:5", &format!("{time}: it does not take 1 parts after the colon"));
     check("time:1,2,some", &format!("{time}: it does not take 3 parts after the colon"));
     check("time:20,10", &format!("{time}: the validation cut 20 is not before the test cut 10"));
-    check("last:0", "last:<n>: at least one event must be held out");
+    check("last:0", "last:<n>[,<m>]: at least one event must be held out");
+    check("last:3,0", "last:<n>[,<m>]: at least one event must be held out");
     let number = "\"x\" is no whole number that fits: invalid digit found in string";
-    check("last:x", &format!("last:<n>: {number}"));
+    check("last:x", &format!("last:<n>[,<m>]: {number}"));
+    check("last:3,x", &format!("last:<n>[,<m>]: {number}"));
     check("time:1,x", &format!("{time}: {number}"));
     let cold = "cold:<fraction>,<seed>";
     for wrong in ["0", "1", "-0.1", "NaN", "0.1234567"] {
@@ -137,5 +144,5 @@ fn a_misspelt_protocol_names_the_nearest_valid_form() {
 fn a_protocol_made_by_hand_is_checked_before_it_splits() {
     let error = Protocol::Time { validation: 2, test: 2, all_targets: false }.split(&one(&[1])).unwrap_err();
     assert!(chain(&error).ends_with("the validation cut 2 is not before the test cut 2"));
-    assert!(Protocol::Last { n: 0 }.split(&one(&[1])).is_err());
+    assert!(Protocol::Last { n: 0, m: 1 }.split(&one(&[1])).is_err());
 }

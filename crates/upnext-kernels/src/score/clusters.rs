@@ -47,11 +47,11 @@ struct Cluster {
 }
 
 impl Clusters {
-    /// Of a table's items and their homes.
+    /// Of a table's items and their homes; `parallel` as in [`Narrow::of`].
     ///
     /// # Panics
     /// When the homes are of another number of items or another rank.
-    pub fn new(table: &Table<'_>, homes: Homes) -> Clusters {
+    pub fn new(table: &Table<'_>, homes: Homes, parallel: bool) -> Clusters {
         let (items, rank) = (table.items(), table.rank());
         assert!(homes.items() == items && homes.rank == rank, "homes of {} items", homes.items());
         let mut own: Vec<Vec<u32>> = vec![Vec::new(); homes.clusters()];
@@ -82,7 +82,7 @@ impl Clusters {
                 spread: squares / own.len().max(1) as f64,
             });
         }
-        let narrow = Narrow::gathered(table, Precision::Int8, slots.len(), |slot| slots[slot]);
+        let narrow = Narrow::gathered(table, Precision::Int8, parallel, slots.len(), |slot| slots[slot]);
         let length = |centre: &[f32]| centre.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         let longest = centres.chunks_exact(rank).map(length).fold(0.0, f64::max);
         let items_of_slots = slots.into_iter().map(|item| item.unwrap_or_default()).collect();

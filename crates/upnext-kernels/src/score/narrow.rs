@@ -63,19 +63,20 @@ enum Codes {
 }
 
 impl Narrow {
-    /// Of a table's items.
+    /// Of a table's items. `parallel` spreads the work over rayon's threads; without it the caller's does all of it.
     ///
     /// # Panics
     /// When a table in rows is not whole rows.
-    pub fn of(table: &Table<'_>, precision: Precision) -> Narrow {
+    pub fn of(table: &Table<'_>, precision: Precision, parallel: bool) -> Narrow {
         table.check(table.rank());
-        Narrow::gathered(table, precision, table.items(), |slot| Some(slot as u32))
+        Narrow::gathered(table, precision, parallel, table.items(), |slot| Some(slot as u32))
     }
 
     /// Of a table's items in another order, some slots being empty.
     pub(super) fn gathered(
         table: &Table<'_>,
         precision: Precision,
+        parallel: bool,
         slots: usize,
         item: impl Fn(usize) -> Option<u32> + Sync,
     ) -> Narrow {
@@ -89,29 +90,40 @@ impl Narrow {
         let (codes, longest) = match precision {
             Precision::Bf16 => {
                 let mut codes = vec![[0u16; PANEL]; panels * rank];
-                let work = codes.par_chunks_mut(rank.max(1)).zip(&mut reach).enumerate();
-                let longest = work.map(|(p, (panel, reach))| {
+                let work = |(p, (panel, reach)): (usize, (&mut [[u16; PANEL]], &mut [f32; PANEL]))| {
                     each(p, rank, &vector, reach, |at, v| {
                         let narrow = round_to_bf16(v, at, panel);
                         reach_of(v, narrow, rank, 0.0)
                     })
-                });
-                let longest = longest.reduce(|| 0.0, f64::max);
+                };
+                let longest = if parallel {
+                    let panels = codes.par_chunks_mut(rank.max(1)).zip(&mut reach).enumerate();
+                    panels.map(work).reduce(|| 0.0, f64::max)
+                } else {
+                    let panels = codes.chunks_mut(rank.max(1)).zip(&mut reach).enumerate();
+                    panels.map(work).fold(0.0, f64::max)
+                };
                 (Codes::Bf16(codes), longest)
             }
             Precision::Int8 => {
                 let half = rank.div_ceil(2);
                 let mut pairs = vec![[0i8; 2 * PANEL]; panels * half];
                 let mut scales = vec![[0f32; PANEL]; panels];
-                let work = pairs.par_chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach).enumerate();
-                let longest = work.map(|(p, ((panel, scales), reach))| {
+                type Panel<'a> = ((&'a mut [[i8; 2 * PANEL]], &'a mut [f32; PANEL]), &'a mut [f32; PANEL]);
+                let work = |(p, ((panel, scales), reach)): (usize, Panel<'_>)| {
                     each(p, rank, &vector, reach, |at, v| {
                         let narrow;
                         (scales[at], narrow) = int8::encode(v, at, panel);
                         reach_of(v, narrow, rank, int8::query_error(rank))
                     })
-                });
-                let longest = longest.reduce(|| 0.0, f64::max);
+                };
+                let longest = if parallel {
+                    let panels = pairs.par_chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach);
+                    panels.enumerate().map(work).reduce(|| 0.0, f64::max)
+                } else {
+                    let panels = pairs.chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach);
+                    panels.enumerate().map(work).fold(0.0, f64::max)
+                };
                 (Codes::Int8 { pairs, scales }, longest)
             }
         };

@@ -58,7 +58,7 @@ fn every_mistake_names_file_line_and_key() {
             2,
             "`train.protocol`: protocol \"leave-one-out\": the nearest valid form is loo: there is no protocol",
         ),
-        ("[train]\nprotocol = \"last:x\"", 2, "last:<n>: \"x\" is no whole number that fits"),
+        ("[train]\nprotocol = \"last:x\"", 2, "last:<n>[,<m>]: \"x\" is no whole number that fits"),
         ("[train]\nprotocol = \"time:9,5\"", 2, "the validation cut 9 is not before the test cut 5"),
         // Values out of range.
         ("[train]\nlr = 0", 2, "`train.lr` is 0, but it must be above 0"),

@@ -21,7 +21,7 @@ impl Trainer<'_> {
         let begun = self.clock.seconds();
         let seen = Seen::kept_if(self.config.train.keep_seen);
         let finished = finish(&self.learner.model, self.counts, self.features)?;
-        let (ndcg_10, metrics) = validate::validate(
+        let metrics = validate::validate(
             &self.learner.model,
             &finished,
             self.counts,
@@ -31,6 +31,7 @@ impl Trainer<'_> {
         )?;
         drop(finished);
         let found = validate::best(step, epoch, &metrics)?;
+        let ndcg_10 = found.ndcg_10();
         let best = self.state.best.as_ref().is_none_or(|best| ndcg_10 > best.ndcg_10());
         self.state.stale = if best { 0 } else { self.state.stale + 1 };
         let named = serde_json::to_value(&metrics)?;

@@ -18,7 +18,7 @@ fn clustered(table: &Table<'_>) -> Clusters {
     let mut told = Vec::new();
     let homes = Homes::find(table, plan, |round| told.push(round));
     assert_eq!(told, [1, 2, 3, 4, 5]);
-    Clusters::new(table, homes)
+    Clusters::new(table, homes, true)
 }
 
 fn queries<'a>(vectors: &'a [f32], but: &'a [u32], only: &'a [u32]) -> Vec<Query<'a>> {

@@ -257,6 +257,7 @@ mod tests {
             let narrow = super::super::Narrow::of(
                 &crate::score::Table::Rows { data: &data, rank },
                 crate::score::Precision::Int8,
+                true,
             );
             let asked: Vec<Asked<'_>> = vectors.chunks(rank).filter_map(|v| Asked::new(v, &narrow)).collect();
             let run = |level, queries: &[&Asked<'_>]| {
@@ -285,7 +286,7 @@ mod tests {
         let (rank, count) = (67, 96);
         let (data, vectors) = (noise(1, count * rank), noise(2, 2 * rank));
         let table = crate::score::Table::Rows { data: &data, rank };
-        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8);
+        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8, true);
         let super::super::Codes::Int8 { pairs, scales } = &narrow.codes else { panic!("no int8") };
         let rounded: Vec<Rounded> = vectors.chunks(rank).map(Rounded::new).collect();
         let queries = [&rounded[0], &rounded[1]];
@@ -308,7 +309,7 @@ mod tests {
         let rank = 5000;
         let (item, query) = (vec![1f32; rank], vec![1f32; rank]);
         let table = crate::score::Table::Rows { data: &item, rank };
-        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8);
+        let narrow = super::super::Narrow::of(&table, crate::score::Precision::Int8, true);
         let asked = Asked::new(&query, &narrow).unwrap();
         let mut out = [0f32];
         narrow.scores(Chosen::now(), &[&asked], 0..1, &mut out, 1, &mut Packed::default());

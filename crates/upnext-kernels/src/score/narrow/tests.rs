@@ -50,7 +50,7 @@ fn the_best_are_those_of_exact_scores_to_the_bit() {
         let queries: Vec<Query<'_>> = (0..41).map(query).collect();
         let exact = rank_all(&queries, &table);
         for precision in BOTH {
-            let narrow = Narrow::of(&table, precision);
+            let narrow = Narrow::of(&table, precision, true);
             for parallel in [false, true] {
                 let found = rank_narrow(&queries, &table, &narrow, parallel);
                 found.iter().zip(&exact).for_each(|(found, exact)| agree(found, exact));
@@ -76,7 +76,7 @@ fn every_score_is_within_its_reach() {
         let (data, vectors) = (items(count, rank), noise(3, 20 * rank));
         let table = Table::Rows { data: &data, rank };
         for precision in BOTH {
-            let narrow = Narrow::of(&table, precision);
+            let narrow = Narrow::of(&table, precision, true);
             let mut largest = 0f64;
             for vector in vectors.chunks(rank) {
                 let asked = Asked::new(vector, &narrow).unwrap();
@@ -106,7 +106,7 @@ fn vectors_and_queries_that_are_no_numbers_are_answered_as_by_exact_scores() {
     let vectors =
         [noise(5, rank), vec![0.0; rank], vec![f32::NAN; rank], vec![f32::MAX; rank], vec![1e-40; rank]];
     for precision in BOTH {
-        let narrow = Narrow::of(&table, precision);
+        let narrow = Narrow::of(&table, precision, true);
         for vector in &vectors {
             for k in [5, 3990] {
                 let query = Query { vector, offsets: &[], eligible: Eligible::AllBut(&[4]), k };
@@ -122,7 +122,8 @@ fn vectors_and_queries_that_are_no_numbers_are_answered_as_by_exact_scores() {
 fn int8_takes_little_more_than_a_quarter_of_the_bytes() {
     let data = noise(1, 64 * 6400);
     let table = Table::Rows { data: &data, rank: 64 };
-    let bytes = |precision| Narrow::of(&table, precision).bytes() as f64 / size_of_val(&data[..]) as f64;
+    let bytes =
+        |precision| Narrow::of(&table, precision, true).bytes() as f64 / size_of_val(&data[..]) as f64;
     assert!(bytes(Precision::Int8) < 0.29 && bytes(Precision::Bf16) < 0.52);
 }
 
