@@ -79,8 +79,12 @@ fn compare(title: &str, task: &str, histories: usize, repeats: usize) -> Result<
     Ok(())
 }
 
-fn model() -> Result<Model, Box<dyn Error>> {
-    Ok(Model::new(models::small(WINDOW), ITEMS, 1)?)
+/// What a server loads.
+fn served() -> Result<Served, Box<dyn Error>> {
+    let model = Model::new(models::small(WINDOW), ITEMS, 1)?;
+    let keys: Strings = (0..ITEMS).map(|item| format!("i{item:06}")).collect();
+    let card = Card { protocol: "loo".into(), ..Card::default() };
+    Ok(Served::from_model(&model, Catalog::new(keys, Vec::new())?, vec![1; ITEMS], None, &card)?)
 }
 
 /// So many items, drawn uniformly.
@@ -97,11 +101,8 @@ fn values(count: usize) -> Vec<f32> {
 
 /// A turn answers `repeats` calls of `histories` requests each.
 fn request(histories: usize, repeats: usize) -> Result<(), Box<dyn Error>> {
-    let keys: Strings = (0..ITEMS).map(|item| format!("i{item:06}")).collect();
-    let card = Card { protocol: "loo".into(), ..Card::default() };
-    let served = Served::from_model(&model()?, Catalog::new(keys, Vec::new())?, vec![1; ITEMS], None, &card)?;
     let threads = if histories == 1 { Threads::Caller } else { Threads::Pool(0) };
-    let generator = Generator::from_parts(served, Options { threads, ..Options::default() })?;
+    let generator = Generator::from_parts(served()?, Options { threads, ..Options::default() })?;
     let requests: Vec<Request> = drawn(histories * WINDOW)
         .chunks(WINDOW)
         .map(|history| Request::from_items(history).length(LENGTH).method(Method::TopK).build())
@@ -119,12 +120,11 @@ fn request(histories: usize, repeats: usize) -> Result<(), Box<dyn Error>> {
 
 /// A turn extends a cache of one position less than the window by one and takes the top 10, `repeats` times over.
 fn decode(repeats: usize) -> Result<(), Box<dyn Error>> {
-    let model = model()?;
-    let (network, vectors) = (model.network()?, model.vectors()?);
+    let Served { config, network, vectors, .. } = served()?;
     let history = drawn(WINDOW);
-    let mut prompt = [Cache::with_capacity(model.config(), WINDOW)];
+    let mut prompt = [Cache::with_capacity(&config, WINDOW)];
     network.prefill(&[&history[1..]], &vectors, Some(&mut prompt), false)?;
-    let mut own = [Cache::with_capacity(model.config(), 1)];
+    let mut own = [Cache::with_capacity(&config, 1)];
     interleave::serve(|| {
         let started = Instant::now();
         for _ in 0..repeats {
