@@ -145,6 +145,27 @@ fn another_protocol_is_refused_when_its_targets_were_trained_on() {
 }
 
 #[test]
+fn what_a_model_was_validated_by_does_not_test_it() {
+    let place = Place::prepared();
+    place.train("run", &["--set", "train.max_epochs=1", "--set", "train.protocol=last:2,4"]);
+    let (model, data) = (place.text("run/model"), place.text("data"));
+    let arguments = ["evaluate", "--model", &model, "--data", &data, "--no-baselines", "--protocol"];
+    for asked in ["last:3", "last:5"] {
+        let error = fail(2, [&arguments[..], &[asked]].concat());
+        assert!(error.contains("validated by"), "{error}");
+    }
+    // The same test questions, whatever validates; and reports of both are of the same questions.
+    let report = |protocol: &str, name: &str| {
+        let path = place.text(name);
+        succeed([&arguments[..], &[protocol, "--report", &path]].concat());
+        path
+    };
+    let (four, one) = (report("last:2,4", "four.json"), report("last:2", "one.json"));
+    let same: serde_json::Value = serde_json::from_str(&succeed(["compare", &four, &one, "--json"])).unwrap();
+    assert!(same.to_string().contains("\"difference\":0.0"), "{same}");
+}
+
+#[test]
 fn a_model_is_not_evaluated_on_other_data() {
     let place = Place::trained();
     fs::write(place.path("other.csv"), "user_id,item_id,timestamp\nu,a,1\nu,b,2\nu,c,3\n").unwrap();

@@ -204,13 +204,13 @@ pub(crate) struct EvaluateArgs {
     /// Prepared folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Which held-out items to ask for.
+    /// Which held-out items to ask for; of a question for several events the first.
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: SplitName,
     /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N or last:N,M, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
-    /// Measure whole lists by this method against all that came next (protocol last:N), instead of ranks of the next item;
+    /// Measure whole lists by this method against all that came next (protocol last:N or last:N,M), instead of ranks of the next item;
     /// several, joined by commas, stand beside each other: top-k, multi-token, beam, hybrid, sample.
     #[arg(long, value_name = "METHOD", value_delimiter = ',', conflicts_with_all = ["predictions", "report"])]
     pub(crate) method: Vec<MethodName>,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Split};
+use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Question, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::rank::Seen;
 use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
@@ -127,15 +127,15 @@ fn check_same_data(served: &Served, data: &Prepared) -> Result<()> {
     Err(BadInput(what).into())
 }
 
-/// The split of the protocol asked for, which must not ask for anything the model was trained on.
+/// The split of the protocol asked for, which must not ask for anything the model was trained on, nor test by what chose
+/// the model among its epochs.
 fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<Split> {
     let own: Protocol = served.manifest.protocol.parse()?;
     let own_split = own.split(&data.histories)?;
     let Some(id) = protocol else { return Ok(own_split) };
     let asked: Protocol = id.parse()?;
     let split = asked.split(&data.histories)?;
-    let trained_on =
-        |question: &&upnext_data::Question| question.start < own_split.train[question.user.index()];
+    let trained_on = |question: &&Question| question.start < own_split.train[question.user.index()];
     let trained_cold = (0..split.cold.len() as u32)
         .map(ItemId)
         .find(|&item| split.is_cold(item) && !own_split.is_cold(item));
@@ -152,6 +152,24 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
         let what = format!(
             "protocol {asked} asks for events that the model was trained on (protocol {own}), user {user:?} the first: \
              its numbers would be a leak; train a model with protocol = \"{asked}\""
+        );
+        return Err(BadInput(what).into());
+    }
+    // Of each user the first event that validated the model, and one more than the last.
+    let mut chosen_by = vec![(usize::MAX, 0); data.histories.users()];
+    for Question { user, start, targets } in own_split.validation {
+        let (first, end) = chosen_by[user.index()];
+        chosen_by[user.index()] = (first.min(start), end.max(start + targets));
+    }
+    let validated = |question: &&Question| {
+        let (first, end) = chosen_by[question.user.index()];
+        question.start < end && first < question.start + question.targets
+    };
+    if let Some(question) = split.test.iter().find(validated) {
+        let user = data.histories.user_key(question.user);
+        let what = format!(
+            "protocol {asked} tests by events that the model was validated by (protocol {own}), user {user:?} the first: \
+             they chose the best of its epochs; train a model with protocol = \"{asked}\""
         );
         return Err(BadInput(what).into());
     }

@@ -23,7 +23,8 @@ pub enum Protocol {
         /// Ask for every event after a cut, not only for each user's first.
         all_targets: bool,
     },
-    /// `last:<n>[,<m>]`: the last n events test, the m before them validate (one, unless it is said), the rest trains.
+    /// `last:<n>[,<m>]`: the last n events test, the m before them validate (one, unless it is said), or as many as leave two
+    /// to train on; the rest trains.
     Last {
         /// How many events are held out for the test.
         n: usize,
@@ -180,6 +181,15 @@ impl Protocol {
         Ok(split)
     }
 
+    /// Whether the other asks the same test questions of the same events: all but `m` of [`Protocol::Last`] is alike.
+    #[must_use]
+    pub fn tests_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Last { n, .. }, Self::Last { n: other, .. }) => n == other,
+            _ => self == other,
+        }
+    }
+
     /// Whether the protocol holds an item out of training.
     #[must_use]
     pub fn is_cold(&self, item: ItemId) -> bool {
@@ -255,13 +265,13 @@ impl Split {
         self.cold.get(item.index()).copied().unwrap_or(false)
     }
 
-    /// The last `n` events test, the `m` before them validate, or as many as leave one to train on; says how many
-    /// train. A user with fewer than 2n events, or with nothing left to train on, only trains; so the test's questions
-    /// are the same for every m.
+    /// The last `n` events test, the `m` before them validate, or as many as leave two to train on, but one at least; says
+    /// how many train. A user with fewer than 2n events, or with nothing left to train on, only trains; so the test's
+    /// questions are the same for every m.
     fn ask_last(&mut self, user: UserId, events: usize, n: usize, m: usize) -> usize {
         match events.checked_sub(n) {
             Some(before) if before >= n.max(2) => {
-                let train = before - m.min(before - 1);
+                let train = before - m.min(before - 2).max(1);
                 self.validation.push(Question { user, start: train, targets: before - train });
                 self.test.push(Question { user, start: before, targets: n });
                 train

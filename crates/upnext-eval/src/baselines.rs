@@ -36,11 +36,11 @@ pub struct Baseline<'a> {
 /// Fits popularity, first-order Markov and windowed Markov to the split's training events, content-kNN where there are
 /// features, and adds a random order where a question asks for a cold item.
 ///
-/// Parameters are those with the best NDCG@10 on the split's validation questions, of cold and of warm targets, of all that
-/// a question asks for in any order, under the seen policy that is asked for: decay {0.8, 0.6}, window {10, 5} and ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5} for the
-/// first-order one, and for content-kNN the grid of [`ContentKnn::choose`]. Of equal ones the first named wins, as it
-/// does when a split has no validation questions. The parameters and the validation value are in
-/// [`Baseline::parameters`].
+/// Parameters are those with the best NDCG@10 on the split's validation questions, of cold and of warm targets, of all
+/// that a question asks for in any order, under the seen policy that is asked for: decay {0.8, 0.6}, window {10, 5} and
+/// ν {1, 0.75} for the windowed chain, ν {1, 0.75, 0.5} for the first-order one, and for content-kNN the grid of
+/// [`ContentKnn::choose`]. Of equal ones the first named wins, as it does when a split has no validation questions. The
+/// parameters and the validation value are in [`Baseline::parameters`].
 ///
 /// # Errors
 /// When the split is of other histories, or they hold items outside the catalogue.

@@ -16,12 +16,14 @@ pub enum Error {
         user: usize,
     },
     /// A question without a held-out event, or one that reaches past the user's history.
-    #[error("the question of user {user} holds out events {start}.. which the history of {events} lacks")]
+    #[error("the question of user {user} holds out the events {start}..{end} of a history of {events}")]
     NoTarget {
         /// Dense number of the user.
         user: usize,
         /// First held-out event.
         start: usize,
+        /// One more than the last.
+        end: usize,
         /// Events of the user.
         events: usize,
     },

@@ -189,7 +189,7 @@ pub(crate) fn check(scorer: &dyn Scorer, histories: &Histories, questions: &[Que
         }
         let end = asked.start.saturating_add(asked.targets);
         if asked.targets == 0 || end > events.len() {
-            return Err(Error::NoTarget { user, start: asked.start, events: events.len() });
+            return Err(Error::NoTarget { user, start: asked.start, end, events: events.len() });
         }
         match events[..end].iter().find(|item| item.index() >= items) {
             Some(item) => {

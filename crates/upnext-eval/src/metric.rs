@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::{mrr, ndcg, recall};
 
-/// A metric of one next item, with its cut where it has one.
+/// A metric of what came next, with its cut where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// Hit rate at k, `hr@k`: see [`recall::recall`].
@@ -60,20 +60,21 @@ impl Metric {
         }
     }
 
-    /// The metric's value for all that came next, in any order: the share of it that was hit, its gain over that of the
-    /// best list, or the reciprocal rank of the best of it. With one rank, [`Metric::of_rank`]; 0 without any.
+    /// The metric's value for all that came next, whichever came first, from its ranks in ascending order: the share of it
+    /// that was hit, its gain over that of the best list, or the reciprocal rank of the best of it. With one rank,
+    /// [`Metric::of_rank`]; 0 without any.
     ///
     /// ```
     /// use upnext_eval::Metric;
-    /// assert_eq!(Metric::HitRate(10).of_ranks(&[12, 4]), 0.5);
-    /// assert_eq!(Metric::Ndcg(10).of_ranks(&[2, 1]), 1.0);
-    /// assert_eq!(Metric::Mrr.of_ranks(&[12, 4]), 0.25);
+    /// assert_eq!(Metric::HitRate(10).of_ranks(&[4, 12]), 0.5);
+    /// assert_eq!(Metric::Ndcg(10).of_ranks(&[1, 2]), 1.0);
+    /// assert_eq!(Metric::Mrr.of_ranks(&[4, 12]), 0.25);
     /// ```
     pub fn of_ranks(self, ranks: &[u32]) -> f64 {
         match self {
             Self::HitRate(_) => self.mean(ranks),
             Self::Ndcg(k) => ndcg::ndcg_of_all(ranks, k),
-            Self::Mrr | Self::MrrAt(_) => ranks.iter().min().map_or(0.0, |&best| self.of_rank(best)),
+            Self::Mrr | Self::MrrAt(_) => ranks.first().map_or(0.0, |&best| self.of_rank(best)),
         }
     }
 
@@ -147,8 +148,9 @@ impl Metrics {
 
     /// Means over questions that ask for several events each, see [`Metric::of_ranks`], without intervals.
     pub fn of_next(ranks: &[Vec<u32>]) -> Self {
-        let mean = |metric: &Metric| {
-            ranks.iter().map(|ranks| metric.of_ranks(ranks)).sum::<f64>() / ranks.len().max(1) as f64
+        let mean = |metric: &Metric| match ranks.len() {
+            0 => 0.0,
+            questions => ranks.iter().map(|ranks| metric.of_ranks(ranks)).sum::<f64>() / questions as f64,
         };
         Self { values: REPORTED.iter().map(mean).collect(), ci95: None }
     }
@@ -223,8 +225,9 @@ mod tests {
     fn one_event_a_question_gives_the_metrics_of_its_rank_to_the_bit() {
         let ranks: Vec<u32> = (0..500).map(|at| 1 + (at * 37) % 150).collect();
         let each: Vec<Vec<u32>> = ranks.iter().map(|&rank| vec![rank]).collect();
-        assert_eq!(Metrics::of_next(&each), Metrics::of_ranks(&ranks));
-        assert_eq!(Metrics::of_next(&[]), Metrics::of_ranks(&[]));
+        let bits = |metrics: Metrics| metrics.values.into_iter().map(f64::to_bits).collect::<Vec<u64>>();
+        assert_eq!(bits(Metrics::of_next(&each)), bits(Metrics::of_ranks(&ranks)));
+        assert_eq!(bits(Metrics::of_next(&[])), bits(Metrics::of_ranks(&[])));
     }
 
     #[test]

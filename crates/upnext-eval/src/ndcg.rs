@@ -18,21 +18,19 @@ pub fn ndcg(rank: u32, k: u32) -> f64 {
 
 /// NDCG at k of several targets: the sum of their gains over that of the ideal list, which has them all first.
 ///
-/// The ranks are those of different items, in any order; 0 without any.
+/// The ranks are those of different items, ascending, so that the ideal list has exactly 1; 0 without any.
 ///
 /// ```
 /// use upnext_eval::ndcg::{ndcg, ndcg_of_all};
-/// assert_eq!(ndcg_of_all(&[3, 1, 2], 10), 1.0);
+/// assert_eq!(ndcg_of_all(&[1, 2, 3], 10), 1.0);
 /// assert_eq!(ndcg_of_all(&[7], 10), ndcg(7, 10));
 /// // Ten of a list of ten are all that twelve targets can have of it.
 /// assert_eq!(ndcg_of_all(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 10), 1.0);
 /// ```
 pub fn ndcg_of_all(ranks: &[u32], k: u32) -> f64 {
-    let gain = |ranks: &mut dyn Iterator<Item = u32>| ranks.map(|rank| ndcg(rank, k)).sum::<f64>();
-    let ideal = gain(&mut (1..).take(ranks.len().min(k as usize)));
-    let mut ranks = ranks.to_vec();
-    ranks.sort_unstable();
-    if ideal > 0.0 { gain(&mut ranks.into_iter()) / ideal } else { 0.0 }
+    let ideal: f64 = (1..=k).take(ranks.len()).map(|rank| ndcg(rank, k)).sum();
+    let gained: f64 = ranks.iter().map(|&rank| ndcg(rank, k)).sum();
+    if ideal > 0.0 { gained / ideal } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -74,10 +74,11 @@ pub fn ranks(scores: &[f32], target: ItemId, input: &[ItemId], scratch: &mut Vec
     Ranks { kept, dropped: kept - ahead_among(scratch, scores, at) }
 }
 
-/// The rank of each distinct item of `next` among all items, counted as in [`ranks`]: what one list makes of several events.
+/// The ranks of the distinct items of `next` among all items, ascending, counted as in [`ranks`].
 ///
 /// With seen dropped, items of the input are no candidates, except those that are in `next`; so with one event in `next`
-/// the rank is that of [`ranks`]. Ranks stand in the order of the ids, and the j-th best of them is at least j.
+/// the rank is that of [`ranks`], and a list that drops what was seen may have less of `next` than the ranks promise. The
+/// j-th rank is at least j.
 ///
 /// ```
 /// use upnext_data::ItemId;
@@ -99,13 +100,15 @@ pub fn ranks_of_next(
         Seen::Dropped => distinct_but(input, next, scratch),
         Seen::Kept => scratch.clear(),
     }
-    let mut found = Vec::with_capacity(next.len());
-    distinct_but(next, &[], &mut found);
-    for rank in &mut found {
-        let at = scores[*rank as usize];
-        *rank = ahead_of(scores, at) - ahead_among(scratch, scores, at);
-    }
-    found
+    let mut ids = Vec::with_capacity(next.len());
+    distinct_but(next, &[], &mut ids);
+    let rank = |id: u32| {
+        let at = scores[id as usize];
+        ahead_of(scores, at) - ahead_among(scratch, scores, at)
+    };
+    let mut ranks: Vec<u32> = ids.into_iter().map(rank).collect();
+    ranks.sort_unstable();
+    ranks
 }
 
 /// How many scores stand at or before a target's; all of them when that is no number.
@@ -150,9 +153,10 @@ pub fn among(
 /// The distinct items of the input but the targets, ascending: what the seen filter drops.
 pub(crate) fn distinct_but(input: &[ItemId], targets: &[ItemId], out: &mut Vec<u32>) {
     out.clear();
-    out.extend(input.iter().filter(|item| !targets.contains(item)).map(|item| item.0));
+    out.extend(input.iter().map(|item| item.0));
     out.sort_unstable();
     out.dedup();
+    out.retain(|&item| !targets.contains(&ItemId(item)));
 }
 
 fn is_ahead(score: f32, target: f32) -> bool {
@@ -221,8 +225,7 @@ mod tests {
             }
             for seen in [Seen::Dropped, Seen::Kept] {
                 let next = [5, 3, 2, 0].map(ItemId);
-                let mut found = ranks_of_next(&scores, &next, &input, seen, &mut scratch);
-                found.sort_unstable();
+                let found = ranks_of_next(&scores, &next, &input, seen, &mut scratch);
                 assert!((1..).zip(found).all(|(place, rank)| rank >= place), "no two share a place");
             }
         }

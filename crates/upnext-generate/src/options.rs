@@ -5,7 +5,7 @@ use crate::Scoring;
 /// Who does the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
-    /// The thread that calls; a server with a pool of its own wants this.
+    /// The thread that calls, to open a model and to answer; a server with a pool of its own wants this.
     #[default]
     Caller,
     /// A pool of so many threads that belongs to the generator; 0 for one a core.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use upnext_data::{Catalog, ItemId, Split, Training};
+use upnext_data::{Catalog, ItemId, Prepared, Protocol, Question, Split, Training};
 use upnext_model::folder::Earlier;
 use upnext_model::{Model, ModelConfig, Table, TowerConfig, init, tower};
 
@@ -30,10 +30,24 @@ pub(crate) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Refuses a model of other shapes, and one that was trained on what the run holds out as cold.
-    pub(crate) fn check(&self, split: &Split) -> Result<()> {
+    /// Refuses a model of other shapes, and one that was trained on what the run holds out: cold items, or events of the
+    /// very same data. What a model has met of other data, only their owner knows.
+    pub(crate) fn check(&self, data: &Prepared, split: &Split) -> Result<()> {
         let Some(earlier) = self.earlier else { return Ok(()) };
         check(&self.config.model, earlier)?;
+        if earlier.manifest.data_hash == data.manifest.data_hash() {
+            let before: Protocol = earlier.manifest.protocol.parse()?;
+            let train = before.split(&data.histories)?.train;
+            let trained = |question: &&Question| question.start < train[question.user.index()];
+            if let Some(question) = split.validation.iter().chain(&split.test).find(trained) {
+                return Err(Error::From(format!(
+                    "protocol {} holds out events that the model that training would go on from was trained on (protocol \
+                     {before}), user {:?} the first: what is measured by them would be a leak",
+                    split.protocol,
+                    data.histories.user_key(question.user)
+                )));
+            }
+        }
         let known = |item: ItemId| earlier.catalog.find(self.catalog.key(item));
         let trained = |item: &ItemId| known(*item).is_some_and(|place| earlier.counts[place.index()] > 0);
         let mut cold = (0..split.cold.len() as u32).map(ItemId).filter(|&item| split.is_cold(item));

@@ -23,7 +23,7 @@ pub struct Best {
     pub step: u64,
     /// Epochs begun when it was made.
     pub epoch: u64,
-    /// All validation metrics by name, seen items dropped or kept as the run was told.
+    /// All validation metrics by name, of all that the questions ask for, seen items dropped or kept as the run was told.
     #[serde(flatten)]
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }

@@ -66,7 +66,7 @@ pub(crate) fn train_watched(
     let mut batches = Batches::new(histories, train, config.model.window, config.train.batch, seed)?
         .looking_ahead(config.model.horizons);
     let from = Start { config, catalog: &data.catalog, earlier: options.from };
-    from.check(&split)?;
+    from.check(data, &split)?;
     if let Some((old, share)) = from.replay(&training)? {
         batches = batches.replaying(old, share)?;
     }

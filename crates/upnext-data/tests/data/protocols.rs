@@ -44,7 +44,8 @@ fn the_last_n_are_asked_only_of_users_with_twice_as_many() {
     check("last:2,3", &[0; 7], (2, &[(2, 3)], &[(5, 2)]));
     check("last:2,3", &[0; 4], (1, &[(1, 1)], &[(2, 2)]));
     check("last:2,3", &[0; 3], (3, &[], &[]));
-    check("last:1,18446744073709551615", &[0; 5], (1, &[(1, 3)], &[(4, 1)]));
+    check("last:1,18446744073709551615", &[0; 5], (2, &[(2, 2)], &[(4, 1)]));
+    check("last:1,18446744073709551615", &[0; 3], (1, &[(1, 1)], &[(2, 1)]));
 }
 
 #[test]
@@ -106,6 +107,19 @@ fn a_protocol_is_written_as_it_is_read() {
         assert_eq!(json, format!("\"{id}\""));
         assert_eq!(serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
     }
+}
+
+#[test]
+fn more_events_that_validate_leave_the_test_as_it_is() {
+    let histories = world::histories(5, 60, 30);
+    let of = |id: &str| id.parse::<Protocol>().unwrap();
+    let one = of("last:4").split(&histories).unwrap();
+    for id in ["last:4,2", "last:4,4", "last:4,9"] {
+        assert_eq!(of(id).split(&histories).unwrap().test, one.test);
+        assert!(of(id).tests_as(&one.protocol) && one.protocol.tests_as(&of(id)));
+        assert!(!of(id).tests_as(&of("last:3,4")) && !of(id).tests_as(&of("loo")));
+    }
+    assert!(of("loo").tests_as(&of("loo")) && !of("cold:0.1,1").tests_as(&of("cold:0.1,2")));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use upnext_data::Protocol;
+
 use super::{How, On, Side};
 use crate::error::Unpaired;
 use crate::rank::Seen;
@@ -33,6 +35,9 @@ impl Paired {
         let mut users = BTreeMap::<&str, usize>::new();
         for (left, right) in reference.iter().zip(other) {
             check(left.record, right.record)?;
+            if how.on != On::All {
+                same_cold(left.record, right.record)?;
+            }
             // Pooled reports may be of several draws, but "rank 7" must be among as many items in each.
             same_items(reference[0].record, left.record)?;
             let keys = &left.record.questions().users;
@@ -92,10 +97,17 @@ fn ranks<'a>(side: &Side<'a>, how: &How) -> Box<dyn Iterator<Item = (usize, u32)
     }
 }
 
+/// Whether two protocols ask the questions of one split of the same events.
+fn asks_alike(left: &Record, right: &Record) -> bool {
+    let of = |record: &Record| record.protocol.parse::<Protocol>().ok();
+    let tests_alike = || of(left).zip(of(right)).is_some_and(|(left, right)| left.tests_as(&right));
+    left.protocol == right.protocol || (left.split == "test" && tests_alike())
+}
+
 /// Refuses reports that did not ask the same questions of the same catalogue.
 fn check(left: &Record, right: &Record) -> Result<()> {
     let differ = |what: &str, one: &dyn ToString, two: &dyn ToString| unpaired(left, right, what, one, two);
-    if left.protocol != right.protocol {
+    if !asks_alike(left, right) {
         return differ("the protocol", &left.protocol, &right.protocol);
     }
     if left.split != right.split {
@@ -112,11 +124,17 @@ fn check(left: &Record, right: &Record) -> Result<()> {
             return differ(&format!("the {what} of question {place}"), &one, &two);
         }
     }
+    Ok(())
+}
+
+/// Refuses reports that tell cold targets from warm ones apart differently: one protocol leaves more to train on.
+fn same_cold(left: &Record, right: &Record) -> Result<()> {
+    let (one, two) = (left.questions(), right.questions());
     let is_cold = |cold: &[usize], place: usize| cold.binary_search(&place).is_ok();
     let differs = |&place: &usize| is_cold(&one.cold, place) != is_cold(&two.cold, place);
     if let Some(place) = (0..left.len()).find(differs) {
         let [one, two] = [one, two].map(|asked| if is_cold(&asked.cold, place) { "cold" } else { "warm" });
-        return differ(&format!("the target of question {place}"), &one, &two);
+        return unpaired(left, right, &format!("the target of question {place}"), &one, &two);
     }
     Ok(())
 }

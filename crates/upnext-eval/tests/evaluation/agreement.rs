@@ -120,6 +120,12 @@ fn questions_that_cannot_be_answered_are_refused() {
     assert!(matches!(ask(1, 0, 1, 30), Error::EmptyInput { user: 1 }));
     assert!(matches!(ask(1, events, 1, 30), Error::NoTarget { user: 1, .. }));
     assert!(matches!(ask(1, 1, 0, 30), Error::NoTarget { user: 1, .. }));
+    assert!(matches!(ask(1, 1, events, 30), Error::NoTarget { user: 1, .. }));
+    assert!(matches!(ask(1, 1, usize::MAX, 30), Error::NoTarget { user: 1, end: usize::MAX, .. }));
+    let all = histories.of(UserId(1)).items;
+    let last = all.iter().map(|item| item.index()).max().unwrap();
+    let at = all.iter().position(|item| item.index() == last).unwrap();
+    assert!(matches!(ask(1, 1, at, last), Error::UnknownItem { item, .. } if item == last));
     assert!(matches!(ask(3, 1, 1, 30), Error::Split { .. }));
     assert!(matches!(ask(1, 1, 1, 1), Error::UnknownItem { items: 1, .. }));
     let scorer = Hashed { items: 30, levels: 9 };

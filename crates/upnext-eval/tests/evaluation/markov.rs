@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upnext_data::{Histories, ItemId, Protocol, popularity};
 use upnext_eval::markov::Markov;
 use upnext_eval::transitions::Transitions;
-use upnext_eval::{Asked, Error, Metric, Part, Scorer, Seen, baselines, evaluate};
+use upnext_eval::{Asked, Error, Metric, Part, Scorer, Seen, baselines, evaluate, evaluate_next};
 
 use crate::toy;
 
@@ -118,4 +118,14 @@ fn the_chosen_parameters_are_reported() {
         evaluate(kept[2].scorer.as_ref(), &histories, &split.validation, Default::default()).unwrap();
     assert_eq!(best.as_f64().unwrap(), validation.mean(Metric::Ndcg(10), Seen::Kept));
     assert_ne!(*best, fitted[2].parameters["validation_ndcg@10"]);
+    // Where validation asks for several events, all of them choose.
+    let split = "last:2,3".parse::<Protocol>().unwrap().split(&histories).unwrap();
+    let asked = Asked { split: &split, ..asked };
+    let fitted = baselines::fit(&asked, None, Seen::Kept, Default::default()).unwrap();
+    let (chain, questions) = (fitted[2].scorer.as_ref(), &split.validation);
+    let next = evaluate_next(chain, &histories, questions, Seen::Kept, Default::default()).unwrap();
+    let best = fitted[2].parameters["validation_ndcg@10"].as_f64();
+    assert_eq!(best, next.get(Metric::Ndcg(10)));
+    let first = evaluate(chain, &histories, questions, Default::default()).unwrap();
+    assert_ne!(best, Some(first.mean(Metric::Ndcg(10), Seen::Kept)));
 }

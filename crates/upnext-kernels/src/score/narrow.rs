@@ -62,6 +62,14 @@ enum Codes {
     Int8 { pairs: Vec<[i8; 2 * PANEL]>, scales: Vec<[f32; PANEL]> },
 }
 
+/// The most that work on panels gives, on rayon's threads or on the caller's.
+fn most<P: Send>(panels: Vec<P>, parallel: bool, work: impl Fn(P) -> f64 + Sync) -> f64 {
+    match parallel {
+        true => panels.into_par_iter().map(&work).reduce(|| 0.0, f64::max),
+        false => panels.into_iter().map(work).fold(0.0, f64::max),
+    }
+}
+
 impl Narrow {
     /// Of a table's items. `parallel` spreads the work over rayon's threads; without it the caller's does all of it.
     ///
@@ -96,13 +104,8 @@ impl Narrow {
                         reach_of(v, narrow, rank, 0.0)
                     })
                 };
-                let longest = if parallel {
-                    let panels = codes.par_chunks_mut(rank.max(1)).zip(&mut reach).enumerate();
-                    panels.map(work).reduce(|| 0.0, f64::max)
-                } else {
-                    let panels = codes.chunks_mut(rank.max(1)).zip(&mut reach).enumerate();
-                    panels.map(work).fold(0.0, f64::max)
-                };
+                let panels = codes.chunks_mut(rank.max(1)).zip(&mut reach).enumerate().collect();
+                let longest = most(panels, parallel, work);
                 (Codes::Bf16(codes), longest)
             }
             Precision::Int8 => {
@@ -110,6 +113,8 @@ impl Narrow {
                 let mut pairs = vec![[0i8; 2 * PANEL]; panels * half];
                 let mut scales = vec![[0f32; PANEL]; panels];
                 type Panel<'a> = ((&'a mut [[i8; 2 * PANEL]], &'a mut [f32; PANEL]), &'a mut [f32; PANEL]);
+                let panels =
+                    pairs.chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach).enumerate().collect();
                 let work = |(p, ((panel, scales), reach)): (usize, Panel<'_>)| {
                     each(p, rank, &vector, reach, |at, v| {
                         let narrow;
@@ -117,13 +122,7 @@ impl Narrow {
                         reach_of(v, narrow, rank, int8::query_error(rank))
                     })
                 };
-                let longest = if parallel {
-                    let panels = pairs.par_chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach);
-                    panels.enumerate().map(work).reduce(|| 0.0, f64::max)
-                } else {
-                    let panels = pairs.chunks_mut(half.max(1)).zip(&mut scales).zip(&mut reach);
-                    panels.enumerate().map(work).fold(0.0, f64::max)
-                };
+                let longest = most(panels, parallel, work);
                 (Codes::Int8 { pairs, scales }, longest)
             }
         };

@@ -14,11 +14,15 @@ fn items(count: usize) -> Vec<f32> {
 }
 
 fn clustered(table: &Table<'_>) -> Clusters {
+    Clusters::new(table, homes(table), true)
+}
+
+fn homes(table: &Table<'_>) -> Homes {
     let plan = Plan { clusters: 60, homes: 3, rounds: 5, sample: 20 };
     let mut told = Vec::new();
     let homes = Homes::find(table, plan, |round| told.push(round));
     assert_eq!(told, [1, 2, 3, 4, 5]);
-    Clusters::new(table, homes, true)
+    homes
 }
 
 fn queries<'a>(vectors: &'a [f32], but: &'a [u32], only: &'a [u32]) -> Vec<Query<'a>> {
@@ -39,12 +43,13 @@ fn recall(found: &Ranked, exact: &Ranked) -> f64 {
 fn bounds_pass_over_clusters_and_lose_nothing() {
     let (data, vectors) = (items(5000), noise(3, 30 * RANK));
     let table = Table::Rows { data: &data, rank: RANK };
-    let clusters = clustered(&table);
+    let homes = homes(&table);
     let but: Vec<u32> = (0..5000).filter(|i| i % 11 == 4).collect();
     let only: Vec<u32> = (0..5000).filter(|i| i % 3 == 1).collect();
     let queries = queries(&vectors, &but, &only);
     let exact = rank(&queries, &table, false);
     for parallel in [false, true] {
+        let clusters = Clusters::new(&table, homes.clone(), parallel);
         let found = rank_clusters(&queries, &table, &clusters, Probe::Bounded, parallel);
         for (found, exact) in found.iter().zip(&exact) {
             assert_eq!((&found.ids, bits(&found.scores)), (&exact.ids, bits(&exact.scores)));

@@ -50,8 +50,8 @@ fn the_best_are_those_of_exact_scores_to_the_bit() {
         let queries: Vec<Query<'_>> = (0..41).map(query).collect();
         let exact = rank_all(&queries, &table);
         for precision in BOTH {
-            let narrow = Narrow::of(&table, precision, true);
             for parallel in [false, true] {
+                let narrow = Narrow::of(&table, precision, parallel);
                 let found = rank_narrow(&queries, &table, &narrow, parallel);
                 found.iter().zip(&exact).for_each(|(found, exact)| agree(found, exact));
                 let alone: Vec<Ranked> =

@@ -139,4 +139,6 @@ fn a_model_of_other_shapes_is_refused_by_key() {
     assert!(!message.contains("dropout"), "{message}");
     let message = refused(&config(&[("train.protocol", "cold:0.5,1")]));
     assert!(message.contains("holds \"item") && message.contains("leak"), "{message}");
+    let message = refused(&config(&[("train.protocol", "last:1,3")]));
+    assert!(message.contains("(protocol loo)") && message.contains("leak"), "{message}");
 }
