@@ -204,7 +204,8 @@ pub(crate) struct EvaluateArgs {
     /// Prepared folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Which held-out items to ask for; of a question for several events the first.
+    /// Which held-out items to ask for. Of a question for several events the first is ranked; lists (--method) and the
+    /// validation in a training are held against all.
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: SplitName,
     /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N or last:N,M, cold:FRACTION,SEED) [default: the model's own].

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Question, Split};
+use upnext_data::{ItemFeatures, ItemId, Prepared, Protocol, Split};
 use upnext_eval::evaluate::Options;
 use upnext_eval::rank::Seen;
 use upnext_eval::{Asked, ModelScorer, Part, Record, Report, baselines, predictions};
@@ -41,11 +41,11 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         .with_context(|| format!("opening model folder {}", args.model.display()))?;
     let data = open::prepared(&args.data)?;
     check_same_data(&served, &data)?;
-    let split = held_out(&served, &data, args.protocol.as_deref())?;
     let part = match args.split {
         SplitName::Test => Part::Test,
         SplitName::Validation => Part::Validation,
     };
+    let split = held_out(&served, &data, args.protocol.as_deref(), part)?;
     let asked =
         Asked { histories: &data.histories, split: &split, part, items: data.catalog.len(), seed: BOOTSTRAP };
     if asked.questions().is_empty() {
@@ -128,14 +128,17 @@ fn check_same_data(served: &Served, data: &Prepared) -> Result<()> {
 }
 
 /// The split of the protocol asked for, which must not ask for anything the model was trained on, nor test by what chose
-/// the model among its epochs.
-fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<Split> {
+/// the model among its epochs. Where its test is that of the model's own protocol, that one's split is taken, so that the
+/// baselines train on what the model was trained on.
+fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>, part: Part) -> Result<Split> {
     let own: Protocol = served.manifest.protocol.parse()?;
     let own_split = own.split(&data.histories)?;
     let Some(id) = protocol else { return Ok(own_split) };
     let asked: Protocol = id.parse()?;
+    if part == Part::Test && asked.tests_as(&own) {
+        return Ok(own_split);
+    }
     let split = asked.split(&data.histories)?;
-    let trained_on = |question: &&Question| question.start < own_split.train[question.user.index()];
     let trained_cold = (0..split.cold.len() as u32)
         .map(ItemId)
         .find(|&item| split.is_cold(item) && !own_split.is_cold(item));
@@ -147,7 +150,7 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
         );
         return Err(BadInput(what).into());
     }
-    if let Some(question) = split.test.iter().chain(&split.validation).find(trained_on) {
+    if let Some(question) = split.trained_on_by(&own_split) {
         let user = data.histories.user_key(question.user);
         let what = format!(
             "protocol {asked} asks for events that the model was trained on (protocol {own}), user {user:?} the first: \
@@ -155,17 +158,7 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>) -> Result<
         );
         return Err(BadInput(what).into());
     }
-    // Of each user the first event that validated the model, and one more than the last.
-    let mut chosen_by = vec![(usize::MAX, 0); data.histories.users()];
-    for Question { user, start, targets } in own_split.validation {
-        let (first, end) = chosen_by[user.index()];
-        chosen_by[user.index()] = (first.min(start), end.max(start + targets));
-    }
-    let validated = |question: &&Question| {
-        let (first, end) = chosen_by[question.user.index()];
-        question.start < end && first < question.start + question.targets
-    };
-    if let Some(question) = split.test.iter().find(validated) {
+    if let Some(question) = split.validated_by(&own_split).filter(|_| part == Part::Test) {
         let user = data.histories.user_key(question.user);
         let what = format!(
             "protocol {asked} tests by events that the model was validated by (protocol {own}), user {user:?} the first: \

@@ -181,12 +181,20 @@ impl Protocol {
         Ok(split)
     }
 
-    /// Whether the other asks the same test questions of the same events: all but `m` of [`Protocol::Last`] is alike.
+    /// Whether the other asks the same test questions, whatever validates: `loo` is `last:1`, and of `time:` only the second
+    /// cut tests.
     #[must_use]
     pub fn tests_as(&self, other: &Self) -> bool {
+        let last = |protocol: &Self| match *protocol {
+            Self::LeaveOneOut => Some(1),
+            Self::Last { n, .. } => Some(n),
+            _ => None,
+        };
         match (self, other) {
-            (Self::Last { n, .. }, Self::Last { n: other, .. }) => n == other,
-            _ => self == other,
+            (Self::Time { test, all_targets, .. }, Self::Time { test: cut, all_targets: all, .. }) => {
+                (test, all_targets) == (cut, all)
+            }
+            _ => self == other || last(self).is_some_and(|n| last(other) == Some(n)),
         }
     }
 
@@ -257,6 +265,29 @@ impl Split {
         let train = offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
         let histories = Histories::new(histories.user_keys().clone(), offsets, items, times)?;
         Ok(Training { histories: Cow::Owned(histories), train: Cow::Owned(train) })
+    }
+
+    /// The first question of validation or test that asks for events which another split of the same histories trains on.
+    #[must_use]
+    pub fn trained_on_by(&self, other: &Self) -> Option<Question> {
+        let trains = |question: &&Question| question.start < other.train[question.user.index()];
+        self.test.iter().chain(&self.validation).find(trains).copied()
+    }
+
+    /// The first test question that asks for events which another split of the same histories validates by.
+    #[must_use]
+    pub fn validated_by(&self, other: &Self) -> Option<Question> {
+        // Of each user the first event that validates, and one more than the last.
+        let mut events = vec![(usize::MAX, 0); other.train.len()];
+        for &Question { user, start, targets } in &other.validation {
+            let (first, end) = events[user.index()];
+            events[user.index()] = (first.min(start), end.max(start + targets));
+        }
+        let validates = |question: &&Question| {
+            let (first, end) = events[question.user.index()];
+            question.start < end && first < question.start + question.targets
+        };
+        self.test.iter().find(validates).copied()
     }
 
     /// Whether an item is held out of training.

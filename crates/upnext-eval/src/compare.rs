@@ -176,6 +176,7 @@ pub fn compare(reference: &[Side<'_>], others: &[Vec<Side<'_>>], how: &How) -> R
     Ok(Comparison {
         protocols: reference
             .iter()
+            .chain(others.iter().flatten())
             .map(|side| format!("{} {}", side.record.protocol, side.record.split))
             .collect(),
         items: reference.first().map_or(0, |side| side.record.items),

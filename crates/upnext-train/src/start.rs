@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use upnext_data::{Catalog, ItemId, Prepared, Protocol, Question, Split, Training};
+use upnext_data::{Catalog, ItemId, Prepared, Protocol, Split, Training};
 use upnext_model::folder::Earlier;
 use upnext_model::{Model, ModelConfig, Table, TowerConfig, init, tower};
 
@@ -37,12 +37,11 @@ impl Start<'_> {
         check(&self.config.model, earlier)?;
         if earlier.manifest.data_hash == data.manifest.data_hash() {
             let before: Protocol = earlier.manifest.protocol.parse()?;
-            let train = before.split(&data.histories)?.train;
-            let trained = |question: &&Question| question.start < train[question.user.index()];
-            if let Some(question) = split.validation.iter().chain(&split.test).find(trained) {
+            let own = before.split(&data.histories)?;
+            if let Some(question) = split.trained_on_by(&own).or_else(|| split.validated_by(&own)) {
                 return Err(Error::From(format!(
-                    "protocol {} holds out events that the model that training would go on from was trained on (protocol \
-                     {before}), user {:?} the first: what is measured by them would be a leak",
+                    "protocol {} holds out events that the model that training would go on from was trained or chosen \
+                     by (protocol {before}), user {:?} the first: what is measured by them would be a leak",
                     split.protocol,
                     data.histories.user_key(question.user)
                 )));

@@ -119,7 +119,27 @@ fn more_events_that_validate_leave_the_test_as_it_is() {
         assert!(of(id).tests_as(&one.protocol) && one.protocol.tests_as(&of(id)));
         assert!(!of(id).tests_as(&of("last:3,4")) && !of(id).tests_as(&of("loo")));
     }
-    assert!(of("loo").tests_as(&of("loo")) && !of("cold:0.1,1").tests_as(&of("cold:0.1,2")));
+    assert!(!of("cold:0.1,1").tests_as(&of("cold:0.1,2")));
+    let ids = ["loo", "last:1", "last:1,5", "last:2", "time:5,15", "time:6,15", "time:5,16", "time:5,15,all"];
+    let mut alike = 0;
+    for (one, other) in ids.iter().flat_map(|one| ids.map(|other| (of(one), of(other)))) {
+        let same = one.split(&histories).unwrap().test == other.split(&histories).unwrap().test;
+        assert_eq!(one.tests_as(&other), same, "{one} and {other}");
+        alike += usize::from(same);
+    }
+    assert_eq!(alike, 9 + 1 + 4 + 1 + 1);
+}
+
+#[test]
+fn splits_say_what_another_has_met() {
+    let histories = one(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let of = |id: &str| id.parse::<Protocol>().unwrap().split(&histories).unwrap();
+    let start = |question: Option<Question>| question.map(|question| question.start);
+    // last:2,3 trains on four events and validates by three.
+    assert_eq!(start(of("last:2,4").trained_on_by(&of("last:2,3"))), Some(3));
+    assert_eq!(start(of("last:2,1").trained_on_by(&of("last:2,3"))), None);
+    assert_eq!(start(of("last:3").validated_by(&of("last:2,3"))), Some(6));
+    assert_eq!(start(of("last:2").validated_by(&of("last:2,3"))), None);
 }
 
 #[test]

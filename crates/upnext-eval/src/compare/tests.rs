@@ -175,6 +175,11 @@ fn several_comparisons_are_corrected_together() {
     assert_eq!(value["on"], "all");
 }
 
+/// A report of the same questions, of which it calls another cold.
+fn colder(users: &[String]) -> Record {
+    record("b.json", users, &[0], &[1, 2])
+}
+
 #[test]
 fn reports_that_asked_something_else_say_what_differs() {
     let users = ["u", "v"].map(str::to_owned);
@@ -201,8 +206,14 @@ fn reports_that_asked_something_else_say_what_differs() {
     check(&record("b.json", &users[..1], &[], &[1]), "the number of questions is 2 in one and 1");
     let others = ["u", "w"].map(str::to_owned);
     check(&record("b.json", &others, &[1], &[1, 2]), "the user of question 1 is \"v\" in one and \"w\"");
+    // Whatever validates, the test's questions are the same, and both protocols are named.
+    let [mut one, mut four] = [&base, &colder(&users)].map(Clone::clone);
+    (one.protocol, four.protocol) = ("last:1".into(), "loo".into());
+    let sides = [Side::new(&one, None).unwrap(), Side::new(&four, None).unwrap()];
+    let found = compare(&sides[..1], &[sides[1..].to_vec()], &how(Metric::Mrr, On::All)).unwrap();
+    assert_eq!(found.protocols, ["last:1 test", "loo test"]);
     // What counts as cold hangs on what trains, and matters only where it is told apart.
-    let colder = record("b.json", &users, &[0], &[1, 2]);
+    let colder = colder(&users);
     let error = refused(&colder, On::Warm);
     assert!(error.contains("the target of question 0 is warm in one and cold"), "{error}");
     let all = [Side::new(&base, None).unwrap(), Side::new(&colder, None).unwrap()];
