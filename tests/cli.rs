@@ -155,7 +155,7 @@ fn what_a_model_was_validated_by_does_not_test_it() {
         assert!(error.contains("validated by"), "{error}");
     }
     succeed([&arguments[..], &["last:3", "--split", "validation"]].concat());
-    // The same test questions, whatever validates.
+    // The same test questions, whatever validates: the model's own split answers, baselines and all.
     let report = |protocol: &str, name: &str| {
         let path = place.text(name);
         succeed([&arguments[..], &[protocol, "--report", &path]].concat());
@@ -163,6 +163,7 @@ fn what_a_model_was_validated_by_does_not_test_it() {
     };
     let (four, one) = (report("last:2,4", "four.json"), report("last:2", "one.json"));
     let same: serde_json::Value = serde_json::from_str(&succeed(["compare", &four, &one, "--json"])).unwrap();
+    assert_eq!(same["protocols"], serde_json::json!(["last:2,4 test", "last:2,4 test"]));
     assert!(same.to_string().contains("\"difference\":0.0"), "{same}");
 }
 

@@ -211,8 +211,8 @@ pub(crate) struct EvaluateArgs {
     /// Protocol id (loo, time:T1,T2 or time:T1,T2,all, last:N or last:N,M, cold:FRACTION,SEED) [default: the model's own].
     #[arg(long, value_name = "ID")]
     pub(crate) protocol: Option<String>,
-    /// Measure whole lists by this method against all that came next (protocol last:N or last:N,M), instead of ranks of the next item;
-    /// several, joined by commas, stand beside each other: top-k, multi-token, beam, hybrid, sample.
+    /// Measure whole lists by this method against all that came next (protocol last:N or last:N,M), instead of ranks of the
+    /// next item; several, joined by commas, stand beside each other: top-k, multi-token, beam, hybrid, sample.
     #[arg(long, value_name = "METHOD", value_delimiter = ',', conflicts_with_all = ["predictions", "report"])]
     pub(crate) method: Vec<MethodName>,
     /// Items in a list of --method.
