@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use upnext_data::{ItemId, Prepared};
+use upnext_generate::{Event, Generator, Options, Request};
 
 use crate::support::{Place, Row, fail, rows, succeed, upnext};
 
@@ -185,6 +186,9 @@ fn a_dry_run_estimates_and_writes_nothing() {
         let error = fail(2, arguments(&place, "dry", &[&["--dry-run"], idle].concat()));
         assert!(error.contains(idle[0]), "{error}");
     }
+    // What says how event files are read says nothing of a prepared folder.
+    let error = fail(2, arguments(&place, "dry", &["--user", "42"]));
+    assert!(error.contains("--user says how event files are read"), "{error}");
     for share in ["0/2", "3/2", "1", "x/y"] {
         let error = fail(2, arguments(&place, "dry", &["--shard", share]));
         assert!(error.contains("I from 1 to N"), "{error}");
@@ -198,8 +202,11 @@ fn users_who_ask_get_what_they_ask_for() {
     let (first, second) = (data.catalog.key(ItemId(1)), data.catalog.key(ItemId(2)));
     let users: Vec<&str> =
         data.histories.iter().take(4).map(|(user, _)| data.histories.user_key(user)).collect();
+    // As of the middle of the first one's history: an event of that very second has happened.
+    let past = data.histories.iter().next().unwrap().1;
+    let at = past.times[past.len() / 2];
     let lines = [
-        json!({ "user_id": users[0], "length": 3, "at": 1_700_000_000 }),
+        json!({ "user_id": users[0], "length": 3, "at": at }),
         json!({ "user_id": users[1], "pins": { "2": first }, "deny": [second] }),
         json!({ "user_id": users[3], "allow": [first, second], "keep_seen": true }),
         json!({ "user_id": "somebody new", "where": format!("title = '{}'", data.catalog.title(ItemId(4)).unwrap()) }),
@@ -215,15 +222,33 @@ fn users_who_ask_get_what_they_ask_for() {
     let distinct: BTreeSet<&str> = found.iter().map(|row| row.user.as_str()).collect();
     assert_eq!(distinct, [users[0], users[1], users[3], "somebody new"].into());
     assert_eq!((of(users[0]).len(), of(users[1]).len()), (3, 10));
+    let events: Vec<Event<'_>> = past
+        .items
+        .iter()
+        .zip(past.times)
+        .filter(|(_, time)| **time <= at)
+        .map(|(&item, &at)| Event { key: data.catalog.key(item), at })
+        .collect();
+    let generator = Generator::open(&place.path("run/model"), Options::default()).unwrap();
+    let then = generator.generate(&[Request::builder(&events).length(3).build().unwrap()]).remove(0).unwrap();
+    assert_eq!(of(users[0]), then.items.iter().map(|place| place.key.clone()).collect::<Vec<_>>());
+    assert!(events.len() < past.len());
     assert!(of(users[1])[1] == first && !of(users[1]).contains(&second.to_owned()));
     let both: BTreeSet<String> = of(users[3]).into_iter().collect();
     assert_eq!(both, [first.to_owned(), second.to_owned()].into());
     assert_eq!(of("somebody new"), [data.catalog.key(ItemId(4))]);
-    // In parts, too, where they belong to the job.
+    // In parts, too, where they belong to the job; one shard of one is all of it.
     succeed(arguments(&place, "parts", &["--requests", &asked, "--part-format", "csv"]));
     assert_eq!(all_rows(&place.path("parts")), found);
+    let names = || files(&place.path("parts")).into_keys().collect::<Vec<_>>();
+    let before = names();
+    succeed(arguments(&place, "parts", &["--requests", &asked, "--part-format", "csv", "--shard", "1/1"]));
+    assert_eq!(names(), before);
     let error = fail(2, arguments(&place, "parts", &["--part-format", "csv"]));
     assert!(error.contains("requests"), "{error}");
+    // What no line can mend is told before anything is read.
+    let error = fail(2, arguments(&place, "none", &["--requests", &asked, "--method", "multi-token"]));
+    assert!(error.contains("horizon") && !place.path("none").exists(), "{error}");
     for (line, expected) in [
         ("{\"user\": \"a\"}", "asked.jsonl:1: unknown field `user`"),
         ("{\"user_id\": \"a\"}\n{\"user_id\": \"a\"}", "asked.jsonl:2: user \"a\" was named before"),
@@ -316,6 +341,24 @@ fn titles_and_reasons_go_with_the_items() {
         (first["item_id"].as_str(), &first["because"]),
         (Some(data.catalog.key(ItemId(1))), &json!([]))
     );
+    // An item that was watched three times speaks once.
+    let (first, second) = (data.catalog.key(ItemId(1)), data.catalog.key(ItemId(2)));
+    let watched = [first, first, second, first];
+    let events = watched.iter().zip(1..).map(|(key, at)| format!("u,{key},{at}\n"));
+    fs::write(place.path("again.csv"), format!("user_id,item_id,timestamp\n{}", events.collect::<String>()))
+        .unwrap();
+    succeed(of_events(&place, "again.csv", "again.jsonl", &["--explain", "3", "--length", "20"]));
+    let mut spoke = 0;
+    for row in objects(&place.path("again.jsonl")) {
+        let because = row["because"].as_array().unwrap();
+        assert_eq!(
+            because.iter().map(Value::to_string).collect::<BTreeSet<_>>().len(),
+            because.len(),
+            "{row}"
+        );
+        spoke += because.len();
+    }
+    assert!(spoke > 0);
     for (column, expected) in [("titel", "\"title\" is near"), ("budget", "genres"), ("title,title", "twice")]
     {
         let error = fail(2, arguments(&place, "lists.csv", &["--with", column]));

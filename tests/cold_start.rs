@@ -91,6 +91,12 @@ fn ten_thousand_new_items_join_a_model_and_its_lists() {
         (&(known + 10_000).into(), Some(0.0))
     );
     assert!(report["conditions"][0].as_str().unwrap().contains("--cold-boost 60"), "{report}");
+    // So are ranks, and whoever writes them down names what joined, too.
+    let predicted = place.path("predicted.csv");
+    let predictions = ["--predictions", predicted.to_str().unwrap(), "--cold-boost", "60", "--no-baselines"];
+    let evaluate = ["evaluate", "--model", &out, "--data", &data];
+    succeed(evaluate.iter().chain(&predictions));
+    assert!(rows(&predicted).iter().all(|row| is_cold(&row.item)));
     // A new item with the title and genres of a known one is like it.
     let like = succeed(["similar", "--model", &out, "--item", "new-00000", "--json"]);
     let like: Value = serde_json::from_str(&like).unwrap();
@@ -137,6 +143,9 @@ fn what_cannot_join_is_told_why() {
     fs::write(&bare, "item_id,title,genres\nx1,,\nx2,,\n").unwrap();
     let error = fail(2, ["extend", "--model", &model, "--items", &bare, "--out", &out]);
     assert!(error.contains("none of the 2 new items has features (\"x1\" the first)"), "{error}");
+    // A text encoder has nothing to do with hashed features.
+    let error = fail(2, extend.iter().chain(&["--encoder", &place.text("nowhere")]));
+    assert!(error.contains("no features of the model were made by a text encoder"), "{error}");
     let plain = Place::trained();
     let error = fail(2, ["extend", "--model", &plain.text("run/model"), "--items", &items, "--out", &out]);
     assert!(error.contains("tower"), "{error}");
@@ -154,6 +163,41 @@ fn what_cannot_join_is_told_why() {
     let error = fail(2, place.train_arguments("none", &["--features", &other]));
     assert!(error.contains("[model.tower]"), "{error}");
     assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn what_nothing_is_known_of_is_told_later_and_exported_no_sooner() {
+    let place = towered();
+    let (model, [early, late]) = (place.text("run/model"), ["early", "late"].map(|name| place.text(name)));
+    let items = place.text("tonight.csv");
+    fs::write(&items, "item_id,title,genres,available\nx1,,,true\nx2,Heat,Crime,true\n").unwrap();
+    let extend = |model: &str, items: &str, out: &str| {
+        let text = succeed(["extend", "--model", model, "--items", items, "--out", out, "--json"]);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let told = extend(&model, &items, &early);
+    assert_eq!((&told["without_features"], &told["columns_left_out"][0]), (&1.into(), &"available".into()));
+    let exported = |model: &str| {
+        let npy = place.text("items.npy");
+        let text = succeed(["export", "--model", model, "--items", "--out", &npy, "--json"]);
+        let left_out = serde_json::from_str::<Value>(&text).unwrap()["left_out"].as_u64().unwrap();
+        let keys = fs::read_to_string(place.path("items.keys.txt")).unwrap();
+        (keys.lines().any(|key| key == "x1"), keys.lines().any(|key| key == "x2"), left_out)
+    };
+    assert_eq!(exported(&early), (false, true, 1));
+    let text = succeed(["inspect", &early]);
+    assert!(text.contains("2 items, 1 of them without features"), "{text}");
+    fs::write(&items, "item_id,title,genres\nx1,Alien,Horror\n").unwrap();
+    assert_eq!(extend(&early, &items, &late)["revived"], 1);
+    assert_eq!(exported(&late), (true, true, 0));
+    let text = succeed(["inspect", &late]);
+    assert!(text.contains("2 items, 0 of them without features"), "{text}");
+    let served = open(&place.path("late")).unwrap();
+    assert_eq!(served.catalog.title(served.catalog.find("x1").unwrap()), Some("Alien"));
+    let card = fs::read_to_string(place.path("late/README.md")).unwrap();
+    assert!(card.contains("by its features") && card.contains("2 items joined"), "{card}");
+    let idle = ["export", "--model", &model, "--items", "--data", &place.text("data")];
+    fail(2, idle.iter().chain(&["--out", &place.text("items.npy")]));
 }
 
 #[test]

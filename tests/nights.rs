@@ -144,13 +144,14 @@ fn a_night_that_is_killed_ends_as_an_undisturbed_one() {
     let night = |out: &str| job(&place, "more", out, &[&beam[..], &["--only-changed-since", &run]].concat());
     let started = Instant::now();
     assert_eq!(summary(night("whole"))["lists"], news.len() as u64);
-    let whole = started.elapsed();
+    let (whole, mut interrupted) = (started.elapsed(), 0);
     for share in [0.3, 0.8, 0.5, 0.7] {
         let mut child = upnext(night("killed")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         sleep(whole.mul_f64(share));
         child.kill().unwrap();
-        child.wait().unwrap();
+        interrupted += u32::from(!child.wait().unwrap().success());
     }
+    assert!(interrupted > 0, "every job ended before it was killed");
     summary(night("killed"));
     for folder in ["", "_parts"] {
         let of = |out: &str| files(&place.path(out).join(folder));

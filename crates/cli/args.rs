@@ -159,6 +159,21 @@ pub(crate) struct InputArgs {
     pub(crate) max_bad_rows: u64,
 }
 
+impl InputArgs {
+    /// A flag that was given and says nothing of prepared folders.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            (self.user.is_some(), "--user"),
+            (self.item.is_some(), "--item"),
+            (self.time.is_some(), "--time"),
+            (self.format.is_some(), "--format"),
+            (self.time_unit.is_some(), "--time-unit"),
+            (self.max_bad_rows > 0, "--max-bad-rows"),
+        ];
+        flags.into_iter().find(|(is_given, _)| *is_given).map(|(_, flag)| flag)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
     /// Run configuration (TOML).

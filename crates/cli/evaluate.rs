@@ -54,12 +54,20 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             BadInput(format!("protocol {protocol} asks no {part} question of these histories")).into()
         );
     }
+    let joined = served.catalog.len().saturating_sub(data.catalog.len());
+    if joined > 0 {
+        say::news(&format!(
+            "note: the model ranks {} items that joined it after its training, too; the baselines rank the {} of the data",
+            say::count(joined),
+            say::count(data.catalog.len())
+        ));
+    }
     let features = match args.features.is_empty() {
         true => None,
         false => Some(open::features(&args.features, &data.catalog, None)?),
     };
     if let Some(path) = &args.predictions {
-        write_predictions(&ModelScorer::of(&served, args.adjust.adjustment()), &data, &asked, path)?;
+        write_predictions(&served, args.adjust.adjustment(), &asked, path)?;
     }
     if !args.method.is_empty() {
         return lists::run(args, served, &asked, features.as_ref());
@@ -169,17 +177,13 @@ fn held_out(served: &Served, data: &Prepared, protocol: Option<&str>, part: Part
     Ok(split)
 }
 
-fn write_predictions(
-    scorer: &ModelScorer<'_>,
-    data: &Prepared,
-    asked: &Asked<'_>,
-    path: &Path,
-) -> Result<()> {
+fn write_predictions(served: &Served, by: Adjustment, asked: &Asked<'_>, path: &Path) -> Result<()> {
     let mut sink = RowSink::create(path)?;
+    // The model's own catalogue: it holds the data's items, by the same ids, and those that joined it later.
     predictions::predictions(
-        scorer,
-        &data.histories,
-        &data.catalog,
+        &ModelScorer::of(served, by),
+        asked.histories,
+        &served.catalog,
         asked.questions(),
         predictions::LENGTH,
         &mut |row| sink.row(row.user_key, row.rank, row.item_key, row.score).map_err(std::io::Error::other),

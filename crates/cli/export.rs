@@ -10,12 +10,17 @@ use upnext_generate::{Generator, Options, Request, RequestError, Threads};
 use upnext_tables::VectorSink;
 
 use crate::args::ExportArgs;
+use crate::failure::BadInput;
 use crate::{interrupt, open, say};
 
 /// Users whose states are computed together.
 const BATCH: usize = 256;
 
 pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
+    if args.items && args.data.is_some() {
+        let what = "--data says whose states --users writes, and nothing to --items; leave it out";
+        return Err(BadInput(what.into()).into());
+    }
     open::check_model(&args.model)?;
     let threads = Threads::Pool(rayon::current_num_threads());
     let generator = Generator::open(&args.model, Options { threads, ..Options::default() })?;
@@ -24,7 +29,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
             let (rows, left_out) = users(args, &generator, data)?;
             ("users", rows, left_out)
         }
-        _ => ("items", items(args, &generator)?, 0),
+        _ => {
+            let (rows, left_out) = items(args, &generator)?;
+            ("items", rows, left_out)
+        }
     };
     let width = generator.vectors().rank();
     if args.json {
@@ -33,26 +41,31 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     }
     say::news(&format!("{}: {} {what}, {width} wide", args.out.display(), say::count(rows)));
     if left_out > 0 {
-        say::news(&format!(
-            "{} users are left out: no event of theirs is of a known item",
-            say::count(left_out)
-        ));
+        let why = match args.users {
+            true => "users are left out: no event of theirs is of a known item",
+            false => "items are left out: nothing is known of them, and no list shows them",
+        };
+        say::news(&format!("{} {why}", say::count(left_out)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn items(args: &ExportArgs, generator: &Generator) -> Result<u64> {
+/// How many items have a vector, and how many are never recommended.
+fn items(args: &ExportArgs, generator: &Generator) -> Result<(u64, u64)> {
     let vectors = generator.vectors();
     let mut sink = VectorSink::create(&args.out, "item_id", vectors.rank())?;
     let mut row = vec![0.0; vectors.rank()];
-    for item in (0..vectors.items()).map(|item| ItemId(item as u32)) {
+    let ineligible = generator.ineligible();
+    let is_shown = |item: &u32| args.input || ineligible.binary_search(item).is_err();
+    for item in (0..vectors.items() as u32).filter(is_shown).map(ItemId) {
         match args.input {
             true => vectors.input_row(item, &mut row)?,
             false => vectors.output_row(item, &mut row)?,
         }
         sink.row(generator.catalog().key(item), &row)?;
     }
-    Ok(sink.finish()?)
+    let rows = sink.finish()?;
+    Ok((rows, vectors.items() as u64 - rows))
 }
 
 /// How many users have a vector, and how many have none.

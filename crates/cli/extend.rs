@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde_json::json;
 use upnext_data::{Catalog, FeatureFile, ItemFeatures};
+use upnext_encode::Description;
 use upnext_model::ModelManifest;
 use upnext_model::folder::{describe, extend};
 
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
             "without_features": added.without_features,
             "known": added.known,
             "revived": added.revived,
+            "columns_left_out": added.columns_left_out,
             "items": items,
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -47,10 +49,16 @@ pub(crate) fn run(args: &ExtendArgs) -> Result<ExitCode> {
             "{revived} of the known items had no features before and are recommended from now on"
         ));
     }
+    if !added.columns_left_out.is_empty() {
+        let columns = added.columns_left_out.join(", ");
+        say::news(&format!(
+            "the model's items have no column {columns}: what the new ones say there is left out"
+        ));
+    }
     if added.without_features > 0 {
         let bare = say::count(added.without_features);
         say::news(&format!(
-            "{bare} of the new items have no features: nothing is known of them, and no list shows them"
+            "{bare} of the new items have no features: nothing is known of them, and no list shows them that does not pin them"
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -62,6 +70,14 @@ fn encoded(args: &ExtendArgs, manifest: &ModelManifest, offered: &Catalog) -> Re
         let what = "the model does not say how its features were made, if it has a tower at all; name a feature file of \
                     the new items by --features";
         return Err(BadInput(what.into()).into());
+    }
+    let is_text = |text: &String| matches!(Description::parse(text), Ok(Description::Text(_)));
+    if let Some(dir) = args.encoder.as_ref().filter(|_| !manifest.encoders.values().any(is_text)) {
+        let what = format!(
+            "--encoder {}: no features of the model were made by a text encoder; leave it out",
+            dir.display()
+        );
+        return Err(BadInput(what).into());
     }
     let mut files: Vec<FeatureFile> = Vec::new();
     for (modality, description) in &manifest.encoders {

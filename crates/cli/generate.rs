@@ -81,6 +81,14 @@ fn named(args: &GenerateArgs, scoring: Scoring) -> Result<String> {
 
 /// Refuses flags that say nothing where the lists go.
 fn refuse_idle_flags(args: &GenerateArgs) -> Result<()> {
+    if let (Some(data), Some(flag)) = (&args.data, args.input.given()) {
+        let what = format!(
+            "{flag} says how event files are read, but {} is a prepared folder; leave it out, or name the events by \
+             --histories",
+            data.display()
+        );
+        return Err(BadInput(what).into());
+    }
     let idle = match is_folder(&args.out) {
         true if args.nested && args.part_format == Some(PartFormat::Csv) => {
             return Err(upnext_tables::Error::NestedCsv { path: args.out.clone() }.into());
@@ -127,7 +135,8 @@ fn one_file(args: &GenerateArgs, job: &Job<'_>, source: &Source, mut earlier: Ea
             }
             for told in job.write(source, histories, batch, &mut sink, &mut tally)? {
                 if shown < args.show {
-                    let (key, items) = (histories.user_key(told.user), histories.of(told.user).items);
+                    let (key, items) =
+                        (histories.user_key(told.user), job.history(histories, told.user).items);
                     let (past, next) = (source.catalog(), job.generator.catalog());
                     text.push_str(&shown::list(key, items, past, &told.slate, next));
                     shown += 1;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use upnext_data::Modality;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("from").args(["data", "items"]).required(true))]
@@ -31,7 +32,7 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Name of the vectors' modality; several feature files of different modalities can be used together.
-    #[arg(long, value_name = "NAME", default_value = upnext_encode::hashing::MODALITY)]
+    #[arg(long, value_name = "NAME", default_value = upnext_encode::hashing::MODALITY, value_parser = modality)]
     pub(crate) modality: String,
     /// Text of an item for --encoder, such as '{title}. {genres}' [default: its columns, one sentence each].
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["text", "category", "hashing", "import"])]
@@ -73,7 +74,8 @@ pub(crate) struct ExtendArgs {
     /// Model folder with a semantic tower.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
-    /// Item file, as prepare --items reads it; items that the model knows already stay as they are.
+    /// Item file, as prepare --items reads it; items that the model knows already stay as they are, but for those that
+    /// joined it without features and have some now.
     #[arg(long, value_name = "FILE")]
     pub(crate) items: PathBuf,
     /// Column of the item file that holds the key [default: by its name: item_id, movieId, …].
@@ -125,6 +127,13 @@ pub(crate) struct IndexArgs {
     pub(crate) json: bool,
 }
 
+fn modality(text: &str) -> Result<String, String> {
+    match Modality::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("letters, digits, - and _ make a name".to_owned()),
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if number > 0.0 && number <= 1.0 {
@@ -156,7 +165,7 @@ pub(crate) struct ExportArgs {
     /// Model folder (a run's `model/`).
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
-    /// Write the items' output vectors, which states are scored against.
+    /// Write the items' output vectors, which states are scored against; items that no list may show are left out.
     #[arg(long)]
     pub(crate) items: bool,
     /// Write the users' states after their histories; the product with an item's vector is the item's score.

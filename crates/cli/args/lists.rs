@@ -33,7 +33,7 @@ pub(crate) struct GenerateArgs {
     pub(crate) out: PathBuf,
     /// Make the lists of one share of the users only, such as 2/8: by a hash of their ids, the same in every run.
     #[arg(long, value_name = "I/N", value_parser = one_of)]
-    pub(crate) shard: Option<OneOf>,
+    shard: Option<OneOf>,
     /// Users of a part, where --out is a folder [default: 100000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) part_users: Option<u32>,
@@ -51,8 +51,9 @@ pub(crate) struct GenerateArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Make lists for the users of this file only, each to its own conditions: a JSON object a line, user_id and any of
-    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen, at (Unix seconds, for models that use the time
-    /// of the request). Users without events get a list as well.
+    /// length, where, allow, deny, pins (such as {"1": "item-17"}), keep_seen, at (in the unit of the histories, Unix seconds:
+    /// later events are left out, as if the list were made then). Users without events get a list as well. The file is held
+    /// in memory, and of each distinct `where` the items that fulfil it.
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
     /// Write one row a user, with its lists items and scores (.parquet and .jsonl).
@@ -97,6 +98,13 @@ pub(crate) struct GenerateArgs {
     /// Print a summary as one JSON object on standard output and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl GenerateArgs {
+    /// The share of the users that lists are made for; none where that is all of them, as 1/1 is.
+    pub(crate) fn shard(&self) -> Option<OneOf> {
+        self.shard.filter(|shard| shard.of > 1)
+    }
 }
 
 /// One share of several, from 1.

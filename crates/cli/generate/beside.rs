@@ -1,5 +1,7 @@
 //! What is written of an item beside its score: columns of the catalogue, and what speaks for it.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use upnext_data::Column;
 use upnext_generate::{Generator, Request, RequestError, Slate};
@@ -64,11 +66,14 @@ impl<'g> Beside<'g> {
         if keys.is_empty() {
             return Ok(vec![Vec::new(); slate.items.len()]);
         }
-        let mut explained = generator.explain(request, &keys, self.most)?.into_iter();
+        // Every event has a weight of its own, and an item may have several: the heaviest speaks for it.
+        let mut explained = generator.explain(request, &keys, usize::MAX)?.into_iter();
         let reasons = slate.items.iter().map(|place| {
             let found = if asked(place.pinned) { explained.next() } else { None };
             let because = found.map(|explanation| explanation.because).unwrap_or_default();
-            because.into_iter().map(|reason| reason.key).collect()
+            let mut named = BTreeSet::new();
+            let reasons = because.into_iter().map(|reason| reason.key);
+            reasons.filter(|key| named.insert(key.clone())).take(self.most).collect()
         });
         Ok(reasons.collect())
     }

@@ -38,7 +38,7 @@ impl Earlier {
         if !path.exists() {
             return Err(refuse("no such folder; name that of a finished job, with its parts").into());
         }
-        let earlier = EarlierJob::open(path, args.shard.map(|shard| (shard.index, shard.of)))?;
+        let earlier = EarlierJob::open(path, args.shard().map(|shard| (shard.index, shard.of)))?;
         if earlier
             .folder()
             .canonicalize()

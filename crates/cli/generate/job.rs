@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use upnext_data::{Histories, UserId};
+use upnext_data::{Histories, History, UserId};
 use upnext_generate::{Generator, Request, RequestBuilder, RequestError, Slate};
 use upnext_tables::{RowSink, history_hash};
 
@@ -42,14 +42,14 @@ impl Job<'_> {
     /// About how many users get a list.
     pub(super) fn users(&self, source: &Source) -> u64 {
         let all = self.requests.as_ref().map_or(source.users(), Requests::len) as u64;
-        all / u64::from(self.args.shard.map_or(1, |shard| shard.of))
+        all / u64::from(self.args.shard().map_or(1, |shard| shard.of))
     }
 
     /// The users of a piece who get a list.
     fn users_of(&self, histories: &Histories) -> Vec<UserId> {
         let wanted = |user: &UserId| {
             let key = histories.user_key(*user);
-            is_in(self.args.shard, key) && self.requests.as_ref().is_none_or(|requests| requests.names(key))
+            is_in(self.args.shard(), key) && self.requests.as_ref().is_none_or(|requests| requests.names(key))
         };
         histories.iter().map(|(user, _)| user).filter(wanted).collect()
     }
@@ -73,7 +73,7 @@ impl Job<'_> {
             }
         }
         let Some(requests) = &self.requests else { return Ok(()) };
-        let is_left = |user: &&str| !found.contains(*user) && is_in(self.args.shard, user);
+        let is_left = |user: &&str| !found.contains(*user) && is_in(self.args.shard(), user);
         let left = without_events(requests.users().filter(is_left))?;
         let users: Vec<UserId> = left.iter().map(|(user, _)| user).collect();
         if users.is_empty() { Ok(()) } else { work(source.pieces(), &left, &users).map(|_| ()) }
@@ -126,12 +126,12 @@ impl Job<'_> {
 
     /// Refuses what no request of the job could be answered for, before anything is written.
     pub(super) fn check(&self) -> Result<()> {
-        if self.requests.is_some() {
-            // Each user's own length and conditions decide.
-            return self.complete(Request::from_items(&[]), "").build().map(|_| ()).map_err(Into::into);
-        }
         let request = self.complete(Request::from_items(&[]), "").build()?;
         match self.generator.generate(&[request]).remove(0) {
+            // Otherwise each user's own length and conditions decide.
+            Err(error) if self.requests.is_some() && !matches!(error, RequestError::NoHorizons { .. }) => {
+                Ok(())
+            }
             // Without a history nothing is seen: too few items for a share now are too few for everybody.
             Err(error) if error.is_of_any_history() || matches!(error, RequestError::Share { .. }) => {
                 Err(error.into())
@@ -142,7 +142,7 @@ impl Job<'_> {
 
     /// Names what a user's list is made from, whatever the numbers of the items: the history, and what the user asks for.
     pub(super) fn history_hash(&self, source: &Source, histories: &Histories, user: UserId) -> u64 {
-        let history = histories.of(user);
+        let history = self.history(histories, user);
         let keys = history.items.iter().map(|&item| source.catalog().key(item));
         let asked = self.requests.as_ref().and_then(|requests| requests.digest_of(histories.user_key(user)));
         let asked = asked.map(u64::to_le_bytes);
@@ -180,8 +180,16 @@ impl Job<'_> {
         self.args.seen.keep(self.generator.defaults().keep_seen)
     }
 
+    /// What a user's list is made from: the events up to the moment that it is asked for, if one is named.
+    pub(super) fn history<'h>(&self, histories: &'h Histories, user: UserId) -> History<'h> {
+        let History { items, times } = histories.of(user);
+        let at = self.requests.as_ref().and_then(|requests| requests.at(histories.user_key(user)));
+        let read = at.map_or(times.len(), |at| times.partition_point(|&time| time <= at));
+        History { items: &items[..read], times: &times[..read] }
+    }
+
     fn request(&self, source: &Source, histories: &Histories, user: UserId) -> Result<Request> {
-        let builder = source.map.request(histories.of(user).items);
+        let builder = source.map.request(self.history(histories, user).items);
         Ok(self.complete(builder, histories.user_key(user)).build()?)
     }
 

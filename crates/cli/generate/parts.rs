@@ -27,7 +27,7 @@ pub(super) fn run(
 ) -> Result<ExitCode> {
     let format = args.part_format.unwrap_or(PartFormat::Parquet);
     let about = about(args, job, &earlier, &source.data_hash(), format);
-    let shard = args.shard.map(|shard| shard.to_string());
+    let shard = args.shard().map(|shard| shard.to_string());
     let parts = Parts::open(&args.out, &about, shard.as_deref(), job.beside.form(args), args.overwrite)?;
     let (started, mut all, mut kept, mut written) = (Instant::now(), Tally::default(), 0, 0);
     let bar = watched(job.users(source))?;
@@ -102,7 +102,7 @@ fn about(args: &GenerateArgs, job: &Job<'_>, earlier: &Earlier, data: &str, form
         "nested": args.nested,
         "part_format": format.to_string(),
         "part_users": args.part_users.unwrap_or(USERS),
-        "shards": args.shard.map_or(1, |shard| shard.of),
+        "shards": args.shard().map_or(1, |shard| shard.of),
     });
     for (field, value) in of_parts.as_object().into_iter().flatten() {
         about[field] = value.clone();

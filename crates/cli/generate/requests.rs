@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 use upnext_data::chance::name_key;
 use upnext_generate::{Generator, ItemSet, RequestBuilder};
 
@@ -25,9 +26,9 @@ struct Line {
     #[serde(default)]
     pins: BTreeMap<usize, String>,
     keep_seen: Option<bool>,
-    /// When the list will be shown, in Unix seconds.
+    /// The moment that the list is made for, in Unix seconds: later events are left out.
     at: Option<i64>,
-    /// Tells lines apart.
+    /// Tells apart what lines ask for, but for `at`: which events that leaves is told by the history.
     #[serde(skip)]
     digest: u64,
 }
@@ -58,7 +59,10 @@ impl Requests {
             let refuse = |what: &str| BadInput(format!("{}:{number}: {what}", path.display()));
             let text = line.trim();
             let mut line: Line = serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
-            line.digest = name_key(text);
+            let mut asked: serde_json::Map<String, Value> =
+                serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+            asked.remove("at");
+            line.digest = name_key(&serde_json::to_string(&asked)?);
             if line.length == Some(0) {
                 return Err(refuse("\"length\" is at least 1").into());
             }
@@ -102,6 +106,11 @@ impl Requests {
         self.lines.get(user).map(|line| line.digest)
     }
 
+    /// The moment that a user's list is made for.
+    pub(super) fn at(&self, user: &str) -> Option<i64> {
+        self.lines.get(user)?.at
+    }
+
     /// A request with what its user asks for.
     pub(super) fn add(&self, user: &str, mut builder: RequestBuilder) -> RequestBuilder {
         let Some(line) = self.lines.get(user) else { return builder };
@@ -110,9 +119,6 @@ impl Requests {
         }
         if let Some(keep) = line.keep_seen {
             builder = builder.keep_seen(keep);
-        }
-        if let Some(at) = line.at {
-            builder = builder.at(at);
         }
         if let Some(set) = line.only.as_ref().and_then(|condition| self.sets.get(condition)) {
             builder = builder.only(set);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use upnext_eval::scoring::table;
-use upnext_model::folder::{Description, Index, describe, open_index};
+use upnext_model::folder::{Addition, Description, Index, describe, open_index};
 
 use super::Finding;
 use super::draw::{self, Facts};
@@ -76,7 +76,9 @@ fn facts(model: &Description, config: &Value) -> String {
     }
     let joined: usize = manifest.additions.iter().map(|addition| addition.items).sum();
     if joined > 0 {
-        let bare: usize = manifest.additions.iter().map(|addition| addition.without_features).sum();
+        let sum = |of: fn(&Addition) -> usize| -> usize { manifest.additions.iter().map(of).sum() };
+        // What was learned of an item later was learned of one that had joined without.
+        let bare = sum(|addition| addition.without_features).saturating_sub(sum(|addition| addition.revived));
         let (joined, bare) = (say::count(joined), say::count(bare));
         facts.add(
             "joined later",

@@ -17,7 +17,7 @@ const NONE: u32 = u32::MAX;
 /// Vectors of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modality {
-    /// What they are of: `text`, `poster`; unique in its file.
+    /// What they are of: `text`, `poster`; unique in its file, and a name ([`Modality::is_name`]).
     pub name: String,
     /// f: how wide a vector is.
     pub width: usize,
@@ -164,8 +164,20 @@ impl FeatureFile {
 }
 
 impl Modality {
+    /// Whether a text can name a modality, and so the tensors of its tower: letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    }
+
     fn check(&self, keys: &Strings) -> Result<()> {
         let what = || format!("modality {:?}", self.name);
+        if !Self::is_name(&self.name) {
+            return Err(Error::Feature {
+                what: what(),
+                need: "is no name of letters, digits, - and _".into(),
+            });
+        }
         if self.width == 0 || self.width > WIDEST {
             return Err(Error::Feature {
                 what: what(),

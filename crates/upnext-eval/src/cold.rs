@@ -28,6 +28,14 @@ impl Cold {
         Self { is, items }
     }
 
+    /// The same but for items that were trained on all the same; `counts` may be shorter.
+    #[must_use]
+    pub fn without(self, counts: &[u64]) -> Self {
+        let trained = |item: usize| counts.get(item).is_some_and(|&count| count > 0);
+        let kept = self.is.iter().enumerate().map(|(item, &cold)| u64::from(!cold || trained(item)));
+        Self::of(&kept.collect::<Vec<_>>())
+    }
+
     /// Whether an item is cold.
     pub fn has(&self, item: ItemId) -> bool {
         self.is.get(item.index()).copied().unwrap_or(false)

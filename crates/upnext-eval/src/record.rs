@@ -316,4 +316,10 @@ pub(crate) mod testing {
         let file = RecordFile { evaluation_report: VERSION, report, questions, systems: vec![model] };
         Record::checked(path.into(), file).unwrap()
     }
+
+    /// The same where so many items are cold.
+    pub(crate) fn with_cold(mut record: Record, items: u64) -> Record {
+        record.file.report["cold_start"] = serde_json::json!({ "items": items });
+        record
+    }
 }

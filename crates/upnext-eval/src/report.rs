@@ -127,7 +127,8 @@ impl Report {
     ) -> Result<Self> {
         let questions = asked.questions();
         let counts = asked.counts()?;
-        let cold = Cold::of(&counts);
+        // What a model went on from may have been trained on items that the split has no training event of.
+        let cold = Cold::of(&counts).without(scorer.trained());
         let measure = |scorer: &dyn Scorer| {
             let outcome = evaluate_with_cold(scorer, asked.histories, questions, &cold, options)?;
             Ok::<_, Error>(System::of(outcome, asked.seed))

@@ -52,9 +52,12 @@ pub enum SnapshotError {
     /// The bytes are no snapshot.
     #[error("these bytes are no snapshot of a session")]
     Format(#[source] serde_json::Error),
-    /// They are one of a later version.
-    #[error("the snapshot has version {0}, and this program reads version 1")]
+    /// They are one of another version.
+    #[error("the snapshot has version {0}, and this program reads version 2")]
     Version(u32),
+    /// They are not as they were written.
+    #[error("the snapshot was changed since it was written: it holds another history than its checksum says")]
+    Damaged,
     /// Its session cannot be opened.
     #[error("the session cannot be opened")]
     Open(#[from] RequestError),
@@ -196,6 +199,11 @@ pub enum RequestError {
     /// Alternatives were asked of a method that finds one list.
     #[error("alternatives are the other lists of a beam search; this method finds one list")]
     Alternatives,
+    /// A moment was named for a history whose times are not known.
+    #[error(
+        "events after `at` are left out, but a history of ids says no times; leave them out of it, or give keys with times"
+    )]
+    NoTimes,
     /// Log-probabilities were asked for where no item may be shown.
     #[error("the request lets no item be shown, so that none has a probability")]
     NothingEligible,

@@ -186,6 +186,12 @@ impl Generator {
         &self.served.vectors
     }
 
+    /// Items that no list shows unless it pins them, ascending: the model has nothing to recommend them by.
+    #[must_use]
+    pub fn ineligible(&self) -> &[u32] {
+        &self.served.ineligible
+    }
+
     /// The `k` items most similar to an item, by the cosine of the vectors that lists are scored with, best first, ties by
     /// id. Items that no list may show are left out.
     ///
@@ -294,7 +300,8 @@ impl Generator {
     pub(crate) fn engine(&self) -> Engine<'_> {
         let Served { network, vectors, .. } = &self.served;
         let (adjusting, scorer) = (&self.adjusting, &self.scorer);
-        Engine { network, vectors, adjusting, scorer, parallel: self.pool.is_some() }
+        let unread = &self.served.unread;
+        Engine { network, vectors, adjusting, scorer, unread, parallel: self.pool.is_some() }
     }
 
     fn in_chunks(&self, requests: &[Request]) -> Vec<Result<Slate, RequestError>> {

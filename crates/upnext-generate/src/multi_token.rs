@@ -15,6 +15,9 @@ use crate::one_pass::POOL;
 use crate::plan::Plan;
 use crate::score::{Answer, Ask, Engine, Place, Scored};
 
+/// Places of a list that are scored at once: each has eligible items of its own.
+pub(crate) const AT_ONCE: usize = 16;
+
 /// A list on its way to completion.
 struct List<'a> {
     plan: &'a Plan,
@@ -42,8 +45,19 @@ pub(crate) fn complete(starts: &[(&Plan, &[f32])], engine: Engine<'_>) -> Vec<An
             lists[list].take(ranked);
         }
     }
-    let asks = lists.iter_mut().map(List::asks_for_scores).collect();
-    let scored = together(asks, engine);
+    lists.iter_mut().for_each(List::stop);
+    let mut scored: Vec<Result<Vec<Scored>, RequestError>> = lists.iter().map(|_| Ok(Vec::new())).collect();
+    let longest = lists.iter().map(|list| list.items.len()).max().unwrap_or(0);
+    for first in (0..longest).step_by(AT_ONCE) {
+        let asks = lists.iter().map(|list| list.asks_for_scores(first)).collect();
+        for (scored, more) in scored.iter_mut().zip(together(asks, engine)) {
+            match (&mut *scored, more) {
+                (Ok(scored), Ok(more)) => scored.extend(more),
+                (Ok(_), Err(error)) => *scored = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+    }
     lists.into_iter().zip(scored).map(|(list, scored)| list.finish(scored)).collect()
 }
 
@@ -129,9 +143,8 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Each item that is not pinned among those that could have stood in its place.
-    fn asks_for_scores(&mut self) -> Vec<Ask<'a>> {
-        self.stop();
+    /// Each item that is not pinned among those that could have stood in its place, for some places from `first` on.
+    fn asks_for_scores(&self, first: usize) -> Vec<Ask<'a>> {
         if !matches!(self.done, Some(Ok(()))) {
             return Vec::new();
         }
@@ -140,7 +153,7 @@ impl<'a> List<'a> {
             let ask = self.ask(self.horizon(place), Cow::Owned(eligible), 0);
             (!self.plan.rules.is_pinned(item)).then_some(Ask { given: Some(item), ..ask })
         };
-        self.items.iter().enumerate().filter_map(ask).collect()
+        self.items.iter().enumerate().skip(first).take(AT_ONCE).filter_map(ask).collect()
     }
 
     fn finish(self, scored: Result<Vec<Scored>, RequestError>) -> Answer {

@@ -5,6 +5,7 @@ use upnext_model::{Adjustment, ModelConfig, Served};
 
 use crate::eligible::Eligible;
 use crate::explore::Noise;
+use crate::multi_token;
 use crate::request::Past;
 use crate::rules::Rules;
 use crate::score::Place;
@@ -154,7 +155,11 @@ impl Plan {
         let read = if width > 0 { panels(self.prompt.len()) } else { 0 };
         let cached = read.saturating_add(own).saturating_mul(per_position);
         let listed = self.eligible.listed().saturating_add(self.rules.listed());
-        let eligible = listed.saturating_mul(width.max(1) * size_of::<u32>());
+        let each = match self.horizons {
+            1 => width.max(1),
+            _ => self.places.clamp(1, multi_token::AT_ONCE),
+        };
+        let eligible = listed.saturating_mul(each * size_of::<u32>());
         cached
             .saturating_add(eligible)
             .saturating_add(width.saturating_mul(weighed).saturating_mul(CANDIDATE))

@@ -127,7 +127,8 @@ impl Request {
     pub fn builder(history: &[Event<'_>]) -> RequestBuilder {
         let mut ordered: Vec<&Event<'_>> = history.iter().collect();
         ordered.sort_by_key(|event| event.at);
-        RequestBuilder::new(Past::Keys(ordered.iter().map(|event| event.key.to_owned()).collect()))
+        let keys = ordered.iter().map(|event| event.key.to_owned()).collect();
+        RequestBuilder::new(Past::Keys(keys), Some(ordered.iter().map(|event| event.at).collect()))
     }
 
     /// A request that continues a history of ids of the model's own catalog, oldest first. An id beyond the catalog
@@ -137,7 +138,7 @@ impl Request {
     }
 
     pub(crate) fn from_mapped(items: Vec<ItemId>, skipped: usize) -> RequestBuilder {
-        RequestBuilder::new(Past::Items { items, skipped })
+        RequestBuilder::new(Past::Items { items, skipped }, None)
     }
 
     /// Items asked for; `None` leaves it to the model folder.
@@ -152,7 +153,7 @@ impl Request {
         self.method
     }
 
-    /// When the list will be shown, in Unix seconds, if that was said.
+    /// The moment that the list is made for, in Unix seconds, if one was named.
     #[must_use]
     pub fn at(&self) -> Option<i64> {
         self.at
@@ -164,10 +165,12 @@ impl Request {
 #[must_use = "a builder asks for nothing until it is built"]
 pub struct RequestBuilder {
     request: Request,
+    /// Times of the history, ascending, where they are known.
+    times: Option<Vec<i64>>,
 }
 
 impl RequestBuilder {
-    fn new(past: Past) -> Self {
+    fn new(past: Past, times: Option<Vec<i64>>) -> Self {
         let request = Request {
             past,
             length: None,
@@ -186,7 +189,7 @@ impl RequestBuilder {
             seed: 0,
             stop: Stop::default(),
         };
-        Self { request }
+        Self { request, times }
     }
 
     /// s: how many items the list should have.
@@ -267,7 +270,8 @@ impl RequestBuilder {
         self
     }
 
-    /// When the list will be shown, in Unix seconds, for models that use the time of the request.
+    /// The moment that the list is made for, in Unix seconds: later events of the history have not happened yet and are
+    /// left out. For a history of keys, whose events have times.
     pub fn at(mut self, at: i64) -> Self {
         self.request.at = Some(at);
         self
@@ -319,10 +323,16 @@ impl RequestBuilder {
     /// The request, checked.
     ///
     /// # Errors
-    /// When the length is 0, a number of the method lies outside its bounds, an adjustment is not finite, or likeness or
-    /// alternatives are asked of a method that has none. What depends on the model, its catalogue and window, is checked
+    /// When the length is 0, a number of the method lies outside its bounds, an adjustment is not finite, likeness or
+    /// alternatives are asked of a method that has none, or a moment is named for a history without times. What depends on the model, its catalogue and window, is checked
     /// when the request is answered.
-    pub fn build(self) -> Result<Request, RequestError> {
+    pub fn build(mut self) -> Result<Request, RequestError> {
+        if let Some(at) = self.request.at {
+            let (Some(times), Past::Keys(keys)) = (&self.times, &mut self.request.past) else {
+                return Err(RequestError::NoTimes);
+            };
+            keys.truncate(times.partition_point(|&time| time <= at));
+        }
         if self.request.length == Some(0) {
             return Err(RequestError::NoLength);
         }

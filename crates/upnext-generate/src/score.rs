@@ -113,10 +113,17 @@ pub(crate) struct Engine<'a> {
     pub(crate) vectors: &'a Vectors<'static>,
     pub(crate) adjusting: &'a Adjusting,
     pub(crate) scorer: &'a Scorer,
+    /// Items that histories are read without, ascending.
+    pub(crate) unread: &'a [u32],
     pub(crate) parallel: bool,
 }
 
 impl Engine<'_> {
+    /// Whether the network reads an item where it stands in a history or in a list.
+    pub(crate) fn reads(&self, item: ItemId) -> bool {
+        self.unread.binary_search(&item.0).is_err()
+    }
+
     /// States `(b, r)` after each prompt, and their keys and values where caches are given, one a prompt.
     pub(crate) fn prefill(
         &self,

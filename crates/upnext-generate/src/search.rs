@@ -166,14 +166,12 @@ fn run(
     let mut searches = searches;
     let mut answers: Vec<(usize, Result<Found, RequestError>)> = Vec::with_capacity(searches.len());
     while !searches.is_empty() {
-        (searches, own) = step(searches, own, &states_wr, engine, &mut answers);
+        (searches, own, states_wr) = step(searches, own, &states_wr, engine, &mut answers);
         if searches.is_empty() {
             break;
         }
-        let tokens: Vec<ItemId> = searches.iter().flat_map(Search::last_items).collect();
-        let read: Vec<&Cache> = searches.iter().flat_map(|search| search.prompts(prompts.caches)).collect();
-        match engine.extend(&tokens, &read, &mut own) {
-            Ok(states) => states_wr = states,
+        match read_last(&searches, own, &mut states_wr, prompts.caches, engine) {
+            Ok(read) => own = read,
             Err(error) => {
                 answers.extend(searches.iter().map(|search| (search.slot, Err(error.clone()))));
                 break;
@@ -184,17 +182,60 @@ fn run(
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
+/// Reads the last item of every hypothesis. `own` and `states_wr`, so far those of the hypotheses' parents, become their
+/// own; they stay as they are where the item is one that histories are read without.
+fn read_last(
+    searches: &[Search<'_>],
+    own: Vec<Cache>,
+    states_wr: &mut [f32],
+    prompts: &[Cache],
+    engine: Engine<'_>,
+) -> Result<Vec<Cache>, RequestError> {
+    let (mut longer, mut same) = (Vec::with_capacity(own.len()), Vec::new());
+    let (mut tokens, mut before) = (Vec::with_capacity(own.len()), Vec::with_capacity(own.len()));
+    let last = searches.iter().flat_map(|search| search.last_items().zip(search.prompts(prompts)));
+    let mut states = Vec::with_capacity(own.len());
+    for (((item, prompt), cache), state) in
+        last.zip(own).zip(states_wr.chunks_exact_mut(engine.vectors.rank()))
+    {
+        let is_read = engine.reads(item);
+        match is_read {
+            true => {
+                longer.push(cache);
+                tokens.push(item);
+                before.push(prompt);
+            }
+            false => same.push(cache),
+        }
+        states.push((is_read, state));
+    }
+    if tokens.is_empty() {
+        return Ok(same);
+    }
+    let read = engine.extend(&tokens, &before, &mut longer)?;
+    let mut read = read.chunks_exact(engine.vectors.rank());
+    let (mut longer, mut same) = (longer.into_iter(), same.into_iter());
+    let cache = |(is_read, state): (bool, &mut [f32])| {
+        if !is_read {
+            return same.next();
+        }
+        state.copy_from_slice(read.next()?);
+        longer.next()
+    };
+    Ok(states.into_iter().filter_map(cache).collect())
+}
+
 /// Grows every search by one item. Finished and failed ones move to `answers`; the others come back with the keys
-/// and values of their hypotheses' parents.
+/// and values of their hypotheses' parents, and these' states.
 fn step<'p>(
     searches: Vec<Search<'p>>,
     own: Vec<Cache>,
     states_wr: &[f32],
     engine: Engine<'_>,
     answers: &mut Vec<(usize, Result<Found, RequestError>)>,
-) -> (Vec<Search<'p>>, Vec<Cache>) {
+) -> (Vec<Search<'p>>, Vec<Cache>, Vec<f32>) {
     let mut states = states_wr.chunks_exact(engine.vectors.rank());
-    let (mut asks, mut asked, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut asks, mut asked, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let stopped: Vec<Option<RequestError>> =
         searches.iter().map(|search| search.plan.stop.check().err()).collect();
     for (search, stopped) in searches.iter().zip(&stopped) {
@@ -202,18 +243,19 @@ fn step<'p>(
         let some = if stopped.is_some() { Vec::new() } else { search.asks(&own) };
         asked.push(some.len());
         asks.extend(some);
-        last.push(own.first().copied().unwrap_or_default());
+        after.push(own);
     }
     let mut ranked = engine.rank(&asks).into_iter();
     drop(asks);
     let mut own = own.into_iter();
     let (mut open, mut kept) = (Vec::with_capacity(searches.len()), Vec::with_capacity(own.len()));
-    for (((mut search, asked), state), stopped) in searches.into_iter().zip(asked).zip(last).zip(stopped) {
+    let mut kept_states = Vec::with_capacity(states_wr.len());
+    for (((mut search, asked), states), stopped) in searches.into_iter().zip(asked).zip(after).zip(stopped) {
         // All of a search's lists are taken before one of them may fail it, so that its neighbours keep theirs.
         let lists: Vec<Result<Scored, RequestError>> = ranked.by_ref().take(asked).collect();
         let caches: Vec<Cache> = own.by_ref().take(search.hypotheses.len()).collect();
         if search.is_full() && stopped.is_none() {
-            answers.push((search.slot, Ok(search.found(state))));
+            answers.push((search.slot, Ok(search.found(states.first().copied().unwrap_or_default()))));
             continue;
         }
         let own_sums = |scored: Scored| scored.places(scored.partition);
@@ -223,11 +265,12 @@ fn step<'p>(
             Ok(_) if search.is_done() => answers.push((search.slot, Ok(search.found(&[])))),
             Ok(parents) => {
                 kept.extend(gather(caches, &parents));
+                parents.iter().for_each(|&parent| kept_states.extend_from_slice(states[parent]));
                 open.push(search);
             }
         }
     }
-    (open, kept)
+    (open, kept, kept_states)
 }
 
 impl Hypothesis {

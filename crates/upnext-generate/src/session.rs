@@ -4,6 +4,7 @@
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
+use upnext_data::chance::name_key;
 use upnext_model::Cache;
 
 use crate::plan::{Known, Plan};
@@ -11,7 +12,7 @@ use crate::request::Past;
 use crate::{Event, Generator, Request, RequestError, Slate, SnapshotError};
 
 /// Version of snapshots.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One user's history, read as far as it goes.
 ///
@@ -56,6 +57,8 @@ struct Snapshot {
     version: u32,
     reserve: usize,
     events: Vec<(String, i64)>,
+    /// Of the reserve and the events.
+    checksum: u64,
 }
 
 /// What every version of a snapshot has.
@@ -93,14 +96,17 @@ impl<G: Deref<Target = Generator>> Session<G> {
     /// A session from the bytes of another, by this generator or by that of another model: events are kept by key.
     ///
     /// # Errors
-    /// When the bytes are no snapshot, or as for [`Session::open`].
+    /// When the bytes are no snapshot, or not as they were written; or as for [`Session::open`].
     pub fn restore(generator: G, snapshot: &[u8]) -> Result<Self, SnapshotError> {
         let Version { version } = serde_json::from_slice(snapshot).map_err(SnapshotError::Format)?;
         if version != VERSION {
             return Err(SnapshotError::Version(version));
         }
-        let Snapshot { reserve, events, .. } =
+        let Snapshot { reserve, events, checksum: written, .. } =
             serde_json::from_slice(snapshot).map_err(SnapshotError::Format)?;
+        if checksum(reserve, &events)? != written {
+            return Err(SnapshotError::Damaged);
+        }
         let events: Vec<Event<'_>> = events.iter().map(|(key, at)| Event { key, at: *at }).collect();
         Ok(Self::open(generator, &events, reserve)?)
     }
@@ -110,7 +116,9 @@ impl<G: Deref<Target = Generator>> Session<G> {
     /// # Errors
     /// Never in practice: a history has no part that JSON lacks.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        let snapshot = Snapshot { version: VERSION, reserve: self.reserve, events: self.events.clone() };
+        let (reserve, events) = (self.reserve, self.events.clone());
+        let checksum = checksum(reserve, &events)?;
+        let snapshot = Snapshot { version: VERSION, reserve, events, checksum };
         serde_json::to_vec(&snapshot).map_err(SnapshotError::Format)
     }
 
@@ -133,7 +141,7 @@ impl<G: Deref<Target = Generator>> Session<G> {
         if self.known.read.len() > before { self.read_last() } else { Ok(()) }
     }
 
-    /// The list that a request asks for after the history as it is; the request's own history is not looked at.
+    /// The list that a request asks for after the history as it is; the request's own history and `at` are not looked at.
     ///
     /// # Errors
     /// As [`Generator::generate`]; [`RequestError::Session`] when the list needs more decode steps than are reserved.
@@ -200,6 +208,11 @@ impl<G: Deref<Target = Generator>> Session<G> {
         let read = self.generator.engine_of_caller().extend_ahead(&[last], &[&nothing], own, horizons);
         self.keep(read)
     }
+}
+
+/// Tells what a snapshot holds from anything else.
+fn checksum(reserve: usize, events: &[(String, i64)]) -> Result<u64, SnapshotError> {
+    Ok(name_key(&serde_json::to_string(&(reserve, events)).map_err(SnapshotError::Format)?))
 }
 
 impl<G> std::fmt::Debug for Session<G> {

@@ -61,6 +61,14 @@ impl Start<'_> {
         }
     }
 
+    /// `(i)` training events of every item: the run's `own`, or the earlier model's where these are more. What that one
+    /// learned of an item is served and passed on, however few of its events the run has.
+    pub(crate) fn known(&self, own: Vec<u64>) -> Vec<u64> {
+        let Some(earlier) = self.earlier else { return own };
+        let before = |key: &str| earlier.catalog.find(key).map_or(0, |place| earlier.counts[place.index()]);
+        own.into_iter().zip(self.catalog.keys().iter()).map(|(count, key)| count.max(before(key))).collect()
+    }
+
     /// A learner before the first step; moments are zero.
     pub(crate) fn learner(&self) -> Result<Learner> {
         let mut model = Model::new(self.config.model.clone(), self.catalog.len(), self.config.train.seed)?;
@@ -174,8 +182,36 @@ fn shape(config: &ModelConfig) -> Result<BTreeMap<String, Value>> {
     // How targets are merged is the run's to choose, too: which vectors there are decides.
     found.remove("model.merge_horizons");
     found.insert("model.horizons".to_owned(), Value::from(config.own_horizons()));
-    for rate in ["dropout", "tower.mask_input", "tower.mask_output", "tower.gate", "tower.cold_below"] {
+    let of_tower = ["mask_input", "mask_output", "gate", "cold_below", "weight_decay", "row_weight_decay"];
+    for rate in of_tower.map(|rate| format!("tower.{rate}")).iter().map(String::as_str).chain(["dropout"]) {
         found.remove(&format!("model.{rate}"));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_no_shapes() {
+        let of = |tower: TowerConfig| {
+            shape(&ModelConfig { tower: Some(tower), ..ModelConfig::default() }).unwrap()
+        };
+        let plain = of(TowerConfig::default());
+        let rates = TowerConfig {
+            mask_input: 0.3,
+            mask_output: 0.4,
+            gate: 2.0,
+            cold_below: 5,
+            weight_decay: 1.5,
+            row_weight_decay: 0.5,
+            ..TowerConfig::default()
+        };
+        assert_eq!(of(rates), plain);
+        assert_ne!(
+            of(TowerConfig { hidden: TowerConfig::default().hidden + 1, ..TowerConfig::default() }),
+            plain
+        );
+    }
 }

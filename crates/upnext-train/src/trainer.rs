@@ -70,7 +70,7 @@ pub(crate) fn train_watched(
     if let Some((old, share)) = from.replay(&training)? {
         batches = batches.replaying(old, share)?;
     }
-    let counts = popularity::counts(histories, train, items);
+    let counts = from.known(popularity::counts(histories, train, items));
     let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed).with_horizons(config);
     if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {
         planner = planner.with_tower(tower, features, &counts);
@@ -159,6 +159,7 @@ fn with_modalities(config: &RunConfig, items: usize, options: &TrainOptions<'_>)
             tower.modalities = features.modalities().map(|(name, width)| (name.to_owned(), width)).collect();
         }
     }
+    config.model.validate()?;
     tower::check(&config.model, items, options.features)?;
     Ok(config)
 }

@@ -38,6 +38,9 @@ impl Paired {
             if how.on != On::All {
                 same_cold(left.record, right.record)?;
             }
+            if how.on == On::AmongCold {
+                as_many_cold(left.record, right.record)?;
+            }
             // Pooled reports may be of several draws, but "rank 7" must be among as many items in each.
             same_items(reference[0].record, left.record)?;
             let keys = &left.record.questions().users;
@@ -137,6 +140,16 @@ fn same_cold(left: &Record, right: &Record) -> Result<()> {
         return unpaired(left, right, &format!("the target of question {place}"), &one, &two);
     }
     Ok(())
+}
+
+/// Refuses ranks among more cold items on one side than on the other.
+fn as_many_cold(left: &Record, right: &Record) -> Result<()> {
+    let cold = |record: &Record| record.report()["cold_start"]["items"].as_u64();
+    if cold(left) == cold(right) {
+        return Ok(());
+    }
+    let [one, two] = [left, right].map(|record| cold(record).unwrap_or_default());
+    unpaired(left, right, "the number of cold items", &one, &two)
 }
 
 fn same_items(left: &Record, right: &Record) -> Result<()> {

@@ -4,7 +4,7 @@ use rand::RngCore;
 use upnext_data::chance::{Key, Purpose};
 
 use super::*;
-use crate::record::testing::record;
+use crate::record::testing::{record, with_cold};
 
 fn how(metric: Metric, on: On) -> How {
     How { metrics: vec![metric], on, seen: Seen::Dropped, resamples: 1_000, seed: 1 }
@@ -218,6 +218,13 @@ fn reports_that_asked_something_else_say_what_differs() {
     assert!(error.contains("the target of question 0 is warm in one and cold"), "{error}");
     let all = [Side::new(&base, None).unwrap(), Side::new(&colder, None).unwrap()];
     assert!(compare(&all[..1], &[all[1..].to_vec()], &how(Metric::Mrr, On::All)).is_ok());
+    // Ranks among more cold items are others, whatever the targets are.
+    let [fewer, more] = [30, 31].map(|items| with_cold(base.clone(), items));
+    let sides = [Side::new(&fewer, None).unwrap(), Side::new(&more, None).unwrap()];
+    let among = |on| compare(&sides[..1], &[sides[1..].to_vec()], &how(Metric::Mrr, on));
+    let error = among(On::AmongCold).unwrap_err().to_string();
+    assert!(error.contains("the number of cold items is 30 in one and 31"), "{error}");
+    assert!(among(On::Cold).is_ok());
     let bare = record("b.json", &users, &[], &[1, 2]);
     let (left, right) = (Side::new(&bare, None).unwrap(), Side::new(&bare, None).unwrap());
     let none = compare(&[left], &[vec![right]], &how(Metric::Mrr, On::Cold)).unwrap_err();

@@ -7,7 +7,7 @@ use upnext_generate::{
     Adjustment, Generator, Method, Options, Request, RequestBuilder, RequestError, Slate, Threads,
 };
 
-use crate::support::{bits, draw, generator, has_genre, history, ids, key, one, served};
+use crate::support::{bits, draw, generator, has_genre, history, ids, key, one, partly_trained, served};
 
 const METHODS: [Method; 8] = [
     Method::MultiToken,
@@ -316,15 +316,19 @@ fn a_beam_as_wide_as_the_space_finds_the_best_list_that_keeps_a_cap() {
 
 #[test]
 fn a_pinned_item_is_read_by_what_follows_it() {
-    let generator = generator(60);
     let past = history(3, 6, 60);
-    let pinned = (0..60).find(|item| !past.contains(&ItemId(*item))).unwrap();
-    let request = plain(&past, 4, Method::Beam { width: 1 }).pin(0, &key(pinned)).build().unwrap();
-    let slate = one(&generator, &request);
-    let context = [past.as_slice(), &[ItemId(pinned)]].concat();
-    let after = one(&generator, &plain(&context, 3, Method::Beam { width: 1 }).build().unwrap());
-    assert_eq!(ids(&slate), [vec![pinned], ids(&after)].concat());
-    assert_eq!(slate.score.to_bits(), after.score.to_bits());
+    // Untrained ones, which no history is read with, are passed over here, too.
+    for (generator, step) in [(generator(60), 1), (partly_trained(60), 7)] {
+        let pinned = (0..60).step_by(step).find(|item| !past.contains(&ItemId(*item))).unwrap();
+        let request = plain(&past, 4, Method::Beam { width: 1 }).pin(0, &key(pinned)).build().unwrap();
+        let slate = one(&generator, &request);
+        let context = [past.as_slice(), &[ItemId(pinned)]].concat();
+        let after = one(&generator, &plain(&context, 3, Method::Beam { width: 1 }).build().unwrap());
+        assert_eq!(ids(&slate), [vec![pinned], ids(&after)].concat());
+        assert_eq!(slate.score.to_bits(), after.score.to_bits());
+        assert_eq!(after.skipped > slate.skipped, step == 7);
+    }
+    let generator = generator(60);
     // Seen items may be pinned, and so may all places.
     let everything = plain(&past, 2, Method::TopK).pin(1, &key(past[0].0)).pin(0, &key(past[1].0));
     assert_eq!(ids(&one(&generator, &everything.build().unwrap())), [past[1].0, past[0].0]);

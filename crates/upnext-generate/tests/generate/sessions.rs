@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use upnext_data::ItemId;
-use upnext_generate::{Event, Generator, Method, Request, RequestError, Session, SnapshotError};
+use upnext_generate::{Event, Generator, Method, Options, Request, RequestError, Session, SnapshotError};
+use upnext_model::ModelConfig;
 
-use crate::support::{WINDOW, bits, generator, history, key, one, partly_trained, rotary};
+use crate::support::{WINDOW, bits, config, generator, history, key, one, partly_trained, rotary, served_of};
 
 const ITEMS: usize = 60;
 
@@ -112,14 +113,23 @@ fn bytes_that_are_no_snapshot_are_refused() {
     for end in 0..good.len() {
         assert!(matches!(Session::restore(&generator, &good[..end]), Err(SnapshotError::Format(_))));
     }
-    let later = String::from_utf8(good.clone()).unwrap().replace("\"version\":1", "\"version\":2,\"new\":0");
-    assert!(matches!(Session::restore(&generator, later.as_bytes()), Err(SnapshotError::Version(2))));
-    let endless =
-        String::from_utf8(good.clone()).unwrap().replace("\"reserve\":3", "\"reserve\":18446744073709551615");
-    assert!(matches!(Session::restore(&generator, endless.as_bytes()), Err(SnapshotError::Open(_))));
-    let greedy = String::from_utf8(good).unwrap().replace("\"reserve\":3", "\"reserve\":9");
-    let refused = Session::restore(&generator, greedy.as_bytes()).unwrap_err();
-    assert!(matches!(refused, SnapshotError::Open(RequestError::Reserve { reserve: 9, most: 8, .. })));
+    let later = String::from_utf8(good.clone()).unwrap().replace("\"version\":2", "\"version\":3,\"new\":0");
+    assert!(matches!(Session::restore(&generator, later.as_bytes()), Err(SnapshotError::Version(3))));
+    let greedy = String::from_utf8(good.clone()).unwrap().replace("\"reserve\":3", "\"reserve\":2");
+    assert!(matches!(Session::restore(&generator, greedy.as_bytes()), Err(SnapshotError::Damaged)));
+    // No bit of it may change: neither whose history it is nor when anything was.
+    for (at, bit) in (0..good.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut damaged = good.clone();
+        damaged[at] ^= 1 << bit;
+        assert!(Session::restore(&generator, &damaged).is_err(), "bit {bit} of byte {at}");
+    }
+    // A model with a smaller window has no room for the reserve.
+    let small = Generator::from_parts(
+        served_of(ModelConfig { window: 4, ..config() }, ITEMS, 40.0),
+        Options::default(),
+    );
+    let refused = Session::restore(&small.unwrap(), &good).unwrap_err();
+    assert!(matches!(refused, SnapshotError::Open(RequestError::Reserve { reserve: 3, most: 2, .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use upnext_data::ItemId;
 use upnext_generate::{Event, MAX_WIDTH, Method, Request, RequestError};
 
-use crate::support::{WINDOW, generator, history, key, one};
+use crate::support::{WINDOW, bits, generator, history, key, one};
 
 #[test]
 fn events_before_the_window_move_no_score() {
@@ -73,4 +73,25 @@ fn lists_of_nothing_and_beams_of_none_or_too_many_are_refused() {
     assert!(matches!(build(1, 0), Err(RequestError::Method { found: 0, .. })));
     assert!(matches!(build(1, MAX_WIDTH + 1), Err(RequestError::Method { most: Some(MAX_WIDTH), .. })));
     assert!(build(1, MAX_WIDTH).is_ok());
+}
+
+#[test]
+fn a_list_of_a_moment_is_made_from_what_had_happened() {
+    let generator = generator(60);
+    let past = history(7, 9, 60);
+    let keys: Vec<String> = past.iter().map(|item| key(item.0)).collect();
+    // Two events at once, and given newest first.
+    let times = [10, 20, 30, 30, 40, 50, 60, 70, 80];
+    let events: Vec<Event<'_>> = keys.iter().zip(times).rev().map(|(key, at)| Event { key, at }).collect();
+    for at in [5, 10, 30, 35, 80, 90] {
+        let then: Vec<Event<'_>> = events.iter().copied().filter(|event| event.at <= at).collect();
+        let ask = |events: &[Event<'_>]| Request::builder(events).length(5);
+        let request = ask(&events).at(at).build().unwrap();
+        assert_eq!(request.at(), Some(at));
+        let plain = one(&generator, &ask(&then).build().unwrap());
+        assert_eq!(bits(&one(&generator, &request)), bits(&plain), "{at}");
+        assert_eq!(plain.fallback, at < 10);
+    }
+    let refused = Request::from_items(&past).at(30).build();
+    assert!(matches!(refused, Err(RequestError::NoTimes)));
 }

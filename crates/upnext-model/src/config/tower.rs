@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use upnext_data::Modality;
+
 use super::{MAX_WIDTH, between, refused};
 use crate::error::Result;
 
@@ -91,9 +93,7 @@ impl TowerConfig {
             return Err(refused("model.tower.cold_below", &0, "must be at least 1".to_owned()));
         }
         for (place, (name, width)) in self.modalities.iter().enumerate() {
-            let plain = !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-            if !plain || self.modalities[..place].iter().any(|(other, _)| other >= name) {
+            if !Modality::is_name(name) || self.modalities[..place].iter().any(|(other, _)| other >= name) {
                 let need = "must have names of letters, digits, - and _, ascending, each once".to_owned();
                 return Err(refused("model.tower.modalities", name, need));
             }

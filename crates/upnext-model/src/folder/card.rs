@@ -51,6 +51,25 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
     }
     metrics(&mut text, card);
     text.push_str(USE);
+    text.push_str(match config.tower {
+        Some(_) => WITH_TOWER,
+        None => BY_EVENTS,
+    });
+    for addition in &card.additions {
+        let bare = match addition.without_features {
+            0 => String::new(),
+            bare => {
+                format!(", {bare} of them without features and never recommended unless they were told later")
+            }
+        };
+        line(
+            &mut text,
+            format_args!(
+                "\n{} items joined after the training, by what they are like{bare}.",
+                addition.items
+            ),
+        );
+    }
     let run = serde_json::to_string_pretty(&card.run)
         .map_err(|source| Error::Json { path: MANIFEST.into(), source })?;
     line(&mut text, format_args!("\n## The run\n\n```json\n{run}\n```"));
@@ -85,6 +104,15 @@ yours to edit, is checked against `manifest.json` on the way in.
 
 ## What it cannot do
 
+Unknown items in a history are skipped. Metrics hold for the protocol and the data named above.
+";
+
+const BY_EVENTS: &str = "
 It knows the items of its catalog by their events alone: an item without training events has a vector that means
-nothing, and unknown items in a history are skipped. Metrics hold for the protocol and the data named above.
+nothing.
+";
+
+const WITH_TOWER: &str = "
+It knows an item by its events and by its features. One without training events is served by its features alone, and one
+that has neither is never recommended. `upnext extend` adds items.
 ";

@@ -1,9 +1,10 @@
 //! New items in an old model, without training: tonight's titles, by what they are like.
 //!
 //! Ids are appended, so nothing that was there moves: tables, decoder and the vectors of the model's own items are
-//! copied as they are. A new item has no collaborative row; it is served as a cold one, by what stands in for its row
+//! copied as they are (but for those that joined before, nothing was known of, and something is now). A new item has no collaborative row; it is served as a cold one, by what stands in for its row
 //! and what the tower says of its features.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,15 @@ pub struct Addition {
     pub items: usize,
     /// How many of them have no features, and so are never recommended.
     pub without_features: usize,
-    /// How many of the items that were offered the model knew already; they stayed as they were, but for `revived`.
+    /// How many of the items that were offered the model knew already; they stayed as they were, columns and all, but for
+    /// `revived`.
     pub known: usize,
     /// How many of these had joined without features, and have some now.
     #[serde(default)]
     pub revived: usize,
+    /// Columns of the offered items that the model's catalogue has not: what they said is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns_left_out: Vec<String>,
     /// blake3 of the features that were offered.
     pub features: String,
     /// The seal of the model that they joined.
@@ -106,16 +111,23 @@ pub fn extend(
     let bare_places = (0..).zip(&new).filter(|(_, item)| is_bare(item)).map(|(place, _)| old as u32 + place);
     ineligible.extend::<Vec<u32>>(bare_places.collect());
 
+    let is_unknown = |column: &&Column| catalog.column(&column.name).is_none();
     let addition = Addition {
         items: new.len(),
         without_features: bare.len(),
         known: offered.len() - new.len(),
         revived: revived.len(),
+        columns_left_out: offered
+            .columns()
+            .iter()
+            .filter(is_unknown)
+            .map(|column| column.name.clone())
+            .collect(),
         features: features.hash(),
         to: folder.manifest.seal.clone(),
     };
     let model = with_rows(model, new.len(), &joined.input_row, joined.output_row.as_deref())?;
-    let catalog = appended(&catalog, offered, &new)?;
+    let catalog = appended(&catalog, offered, &new, &revived)?;
     let card = card(folder.manifest, folder.run, folder.generation, &addition);
     let cold = counts.iter().filter(|&&count| count < tower.cold_below).count();
     let finished = Finished { input: input.into(), output: output.map(Into::into), ineligible, cold };
@@ -140,11 +152,15 @@ fn with_rows(model: Model, count: usize, input_row: &[f32], output_row: Option<&
     Ok(model.with_tables(input, output))
 }
 
-/// The catalogue with the new items behind its own: the same columns, filled where the new items have them.
-fn appended(catalog: &Catalog, offered: &Catalog, new: &[u32]) -> Result<Catalog> {
+/// The catalogue with the new items behind its own: the same columns, filled where the new items have them, and filled
+/// anew where something is known of an item at last (`revived`: offered, known as).
+fn appended(catalog: &Catalog, offered: &Catalog, new: &[u32], revived: &[(u32, u32)]) -> Result<Catalog> {
+    let again: BTreeMap<usize, u32> = revived.iter().map(|&(item, known)| (known as usize, item)).collect();
     let joined = |own: &Strings, offered: Option<&Strings>| -> Strings {
+        let told = |known: usize| Some(offered?.get(*again.get(&known)? as usize));
+        let own = own.iter().enumerate().map(|(known, text)| told(known).unwrap_or(text));
         let text = |&item: &u32| offered.map_or("", |offered| offered.get(item as usize));
-        own.iter().chain(new.iter().map(text)).collect()
+        own.chain(new.iter().map(text)).collect()
     };
     let columns = catalog.columns().iter().map(|column| Column {
         name: column.name.clone(),

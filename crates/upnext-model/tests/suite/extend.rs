@@ -1,6 +1,7 @@
 //! New items join a model: nothing that was there moves, and what is new is served by its features.
 
 use std::fs;
+use std::path::Path;
 
 use upnext_data::{Catalog, Column, FeatureFile, ItemFeatures, ItemId, Modality, Strings};
 use upnext_kernels::products::Products;
@@ -134,13 +135,29 @@ fn an_item_that_joined_without_features_is_recommended_once_it_has_some() {
     let own = features(&catalog(ITEMS), &[]);
     save(&one, &model(&config, ITEMS), &catalog(ITEMS), &counts(ITEMS), Some(&own), &card(), false).unwrap();
     let (offered, whole) = (offered(), features(&offered(), &[]));
-    extend(&one, &offered, &features(&offered, &[4, 6]), &two, false).unwrap();
+    // Nothing is said of two of them at first.
+    let untitled = |column: &Column| Column {
+        name: column.name.clone(),
+        values: (0..)
+            .zip(column.values.iter())
+            .map(|(item, text)| if [4, 6].contains(&item) { "" } else { text })
+            .collect(),
+    };
+    let columns = offered.columns().iter().map(untitled).collect();
+    let early = Catalog::new(offered.keys().clone(), columns).unwrap();
+    extend(&one, &early, &features(&early, &[4, 6]), &two, false).unwrap();
+    let told = |dir: &Path| {
+        let served = open(dir).unwrap();
+        served.catalog.title(served.catalog.find(offered.key(ItemId(4))).unwrap()).map(str::to_owned)
+    };
+    assert_eq!(told(&two), None);
     let addition = extend(&two, &offered, &whole, &three, false).unwrap();
     assert_eq!((addition.items, addition.known, addition.revived), (0, offered.len(), 2));
     let (direct, revived) = (root.path().join("direct"), open(&three).unwrap());
     extend(&one, &offered, &whole, &direct, false).unwrap();
     let direct = open(&direct).unwrap();
     assert!(revived.ineligible.is_empty());
+    assert_eq!(told(&three).as_deref(), offered.title(ItemId(4)));
     let read = history(3, 8, ITEMS);
     assert_eq!(bits(&scores(&revived, &read)), bits(&scores(&direct, &read)));
 }

@@ -63,7 +63,8 @@ pub enum Negatives {
     /// Every item alike, drawn without replacement.
     #[default]
     Uniform,
-    /// In proportion to the training count (at least 1) to the power of `alpha`, drawn with replacement.
+    /// In proportion to the training count to the power of `alpha`, drawn with replacement; items without training events
+    /// are not drawn.
     Popularity {
         /// The power; above 0.
         alpha: f64,

@@ -1,6 +1,6 @@
 //! Training goes on from a model: on a catalogue that has grown and been renumbered, with old histories replayed.
 
-use upnext_data::History;
+use upnext_data::{History, UserId};
 use upnext_model::folder::{Earlier, open_trained};
 
 use super::*;
@@ -75,6 +75,35 @@ fn training_that_goes_on_begins_where_the_other_ended() {
     let Err(Error::Differs { what, .. }) = go(&config, &data, &dir, &resume()).summary else { panic!() };
     assert!(what.contains("--from"), "{what}");
     assert!(go(&config, &data, &dir, &TrainOptions { resume: true, ..onward }).summary.is_ok());
+}
+
+#[test]
+fn what_newer_data_do_not_train_is_kept_and_passed_on() {
+    let (config, old) = (config(&[]), data(1));
+    let first = earlier(&config, &old);
+    // Of the newer data only the first two users are known, with their last four events.
+    let users = ["user000", "user001"].iter().collect();
+    let last = |user: u32| &old.histories.of(UserId(user)).items[old.histories.of(UserId(user)).len() - 4..];
+    let items = [last(0), last(1)].concat();
+    let newer = Histories::new(users, vec![0, 4, 8], items, [1, 2, 3, 4, 1, 2, 3, 4].to_vec()).unwrap();
+    let newer = prepared(&old.catalog, &newer);
+    let keep = tempfile::tempdir().unwrap();
+    let onward = |from: &Earlier, name: &str| {
+        let dir = keep.path().join(name);
+        assert!(go(&config, &newer, &dir, &TrainOptions { from: Some(from), ..options() }).summary.is_ok());
+        open_trained(&dir.join("model")).unwrap()
+    };
+    let second = onward(&first, "second");
+    let third = onward(&second, "third");
+    let is_newer =
+        |item: &u32| newer.histories.iter().any(|(_, history)| history.items.contains(&ItemId(*item)));
+    let untouched = (0..ITEMS as u32).find(|item| !is_newer(item)).unwrap() as usize;
+    for later in [&second, &third] {
+        // It is served by its own row, however few of its events the newer data have.
+        assert_eq!(later.counts[untouched], first.counts[untouched]);
+        let served = upnext_model::tower::finish(&later.model, &later.counts, None).unwrap();
+        assert_eq!(served.cold, first.counts.iter().filter(|&&count| count == 0).count());
+    }
 }
 
 #[test]
