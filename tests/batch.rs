@@ -229,7 +229,7 @@ fn users_who_ask_get_what_they_ask_for() {
         .filter(|(_, time)| **time <= at)
         .map(|(&item, &at)| Event { key: data.catalog.key(item), at })
         .collect();
-    let generator = Generator::open(&place.path("run/model"), Options::default()).unwrap();
+    let generator = Generator::open(place.path("run/model"), Options::default()).unwrap();
     let then = generator.generate(&[Request::builder(&events).length(3).build().unwrap()]).remove(0).unwrap();
     assert_eq!(of(users[0]), then.items.iter().map(|place| place.key.clone()).collect::<Vec<_>>());
     assert!(events.len() < past.len());

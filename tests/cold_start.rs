@@ -186,12 +186,12 @@ fn what_nothing_is_known_of_is_told_later_and_exported_no_sooner() {
     };
     assert_eq!(exported(&early), (false, true, 1));
     let text = succeed(["inspect", &early]);
-    assert!(text.contains("2 items, 1 of them without features"), "{text}");
+    assert!(text.contains("2 items, 1 of them without features then; 0 that"), "{text}");
     fs::write(&items, "item_id,title,genres\nx1,Alien,Horror\n").unwrap();
     assert_eq!(extend(&early, &items, &late)["revived"], 1);
     assert_eq!(exported(&late), (true, true, 0));
     let text = succeed(["inspect", &late]);
-    assert!(text.contains("2 items, 0 of them without features"), "{text}");
+    assert!(text.contains("2 items, 1 of them without features then; 1 that"), "{text}");
     let served = open(&place.path("late")).unwrap();
     assert_eq!(served.catalog.title(served.catalog.find("x1").unwrap()), Some("Alien"));
     let card = fs::read_to_string(place.path("late/README.md")).unwrap();

@@ -81,6 +81,19 @@ fn lists_are_counted_as_they_were_written() {
         assert_eq!(found["out_of_order"], 0);
     }
     assert!(succeed(["inspect", &place.text("lists.csv")]).contains("10 at most"));
+    // In parts they are the same lists.
+    let (parts, file) = (place.text("nightly"), object(&place.text("lists.csv")));
+    let job = ["generate", "--model", &model, "--data", &data, "--out", &parts, "--part-users", "40"];
+    succeed(job);
+    let found = object(&parts);
+    assert_eq!((&found["kind"], &found["done"]), (&"lists in parts".into(), &true.into()));
+    assert!(found["parts"].as_u64().unwrap() > 1);
+    for field in ["rows", "lists", "users", "items", "length", "short", "gini", "lowest_score"] {
+        assert_eq!(found[field], file[field], "{field}");
+    }
+    assert!(succeed(["inspect", &parts]).contains("done"));
+    succeed(job.iter().chain(&["--nested", "--overwrite"]));
+    assert!(object(&parts)["parts"].as_u64().unwrap() > 1);
 }
 
 #[test]

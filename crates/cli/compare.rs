@@ -58,6 +58,13 @@ struct Named {
     system: Option<String>,
 }
 
+impl Named {
+    /// The same under the one name that its file has, however it was typed.
+    fn wherever(&self) -> Self {
+        Self { path: self.path.canonicalize().unwrap_or_else(|_| self.path.clone()), ..self.clone() }
+    }
+}
+
 /// The reports of one side: `FILE[:SYSTEM]`, several joined by commas. A name that a file has is that file, whatever
 /// commas and colons are in it.
 fn side(argument: &str) -> Vec<Named> {
@@ -76,7 +83,7 @@ fn side(argument: &str) -> Vec<Named> {
 fn refuse_twice(reference: &[Named], other: &[Named]) -> Result<()> {
     let mut pairs = BTreeSet::new();
     for (left, right) in reference.iter().zip(other) {
-        if !pairs.insert((left, right)) {
+        if !pairs.insert([left, right].map(Named::wherever)) {
             let what = format!(
                 "{} and {} are paired twice: their questions would count twice",
                 left.path.display(),
@@ -108,5 +115,9 @@ mod tests {
         let pooled = [named("a", None), named("a", None)];
         assert!(refuse_twice(&pooled, &pooled).is_err());
         assert!(refuse_twice(&pooled, &[named("b", None), named("c", None)]).is_ok());
+        std::fs::create_dir(dir.path().join("x")).unwrap();
+        let spelt = dir.path().join("x/../a,b:c.json").to_str().unwrap().to_owned();
+        let pooled = [named(&odd, None), named(&spelt, None)];
+        assert!(refuse_twice(&pooled, &pooled).is_err());
     }
 }

@@ -123,6 +123,7 @@ fn measure(
         split: &split,
         part: Part::Test,
         items: data.catalog.len(),
+        trained: &served.counts,
         seed: 1,
     };
     let report = evaluation::measure(served, Adjustment::default(), &asked, evaluation::Rivals::With(None))?;

@@ -46,8 +46,15 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         SplitName::Validation => Part::Validation,
     };
     let split = held_out(&served, &data, args.protocol.as_deref(), part)?;
-    let asked =
-        Asked { histories: &data.histories, split: &split, part, items: data.catalog.len(), seed: BOOTSTRAP };
+    let trained = served.counts.clone();
+    let asked = Asked {
+        histories: &data.histories,
+        split: &split,
+        part,
+        items: data.catalog.len(),
+        trained: &trained,
+        seed: BOOTSTRAP,
+    };
     if asked.questions().is_empty() {
         let protocol = split.protocol;
         return Err(

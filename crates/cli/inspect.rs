@@ -52,6 +52,9 @@ fn folder(path: &Path) -> Result<(&'static str, Finding)> {
     if Record::is_run(path) {
         return Ok(("run folder", run_folder::inspect(path)?));
     }
+    if path.join("_job.json").is_file() {
+        return Ok(("lists in parts", lists::parts(path)?));
+    }
     let manifest = path.join("manifest.json");
     if !manifest.is_file() {
         return Ok(("raw files", raw::inspect(path)?));

@@ -153,7 +153,7 @@ impl Job<'_> {
     pub(super) fn choices(&self) -> Value {
         let (args, methods, rules) = (self.args, self.args.methods, &self.args.rules);
         json!({
-            "version": 2,
+            "version": 3,
             "model": self.generator.manifest().seal,
             "length": args.length,
             "method": format!("{:?}", methods.of(args.method)),

@@ -1,11 +1,47 @@
-//! A file of lists or predictions.
+//! Files of lists or predictions.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use upnext_tables::ListStats;
 
 use super::Finding;
 use super::draw::{Facts, percent};
 use crate::say;
+
+/// A folder that a job writes its parts into.
+pub(super) fn parts(folder: &Path) -> Result<Finding> {
+    let reading = || format!("reading {}", folder.display());
+    let mut parts = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        let path = entry.with_context(reading)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("part-") {
+            parts.push(path);
+        }
+    }
+    parts.sort();
+    let is_done = std::fs::read_dir(folder)
+        .with_context(reading)?
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("_summary"));
+    let mut facts = Facts::default();
+    facts.add("parts", say::count(parts.len()));
+    facts.add(
+        "job",
+        if is_done { "done" } else { "under way, or killed: the same command goes on" }.to_owned(),
+    );
+    let mut json = json!({ "parts": parts.len(), "done": is_done });
+    // Nested lists have no rows to count.
+    let stats = if parts.is_empty() { None } else { ListStats::read_all(&parts)? };
+    let Some(stats) = stats else { return Ok(Finding { text: facts.text(), json }) };
+    let found = finding(&stats)?;
+    if let (Some(json), Value::Object(counted)) = (json.as_object_mut(), found.json) {
+        json.extend(counted);
+    }
+    Ok(Finding { text: facts.text() + &found.text, json })
+}
 
 pub(super) fn finding(stats: &ListStats) -> Result<Finding> {
     let mut facts = Facts::default();

@@ -74,15 +74,13 @@ fn facts(model: &Description, config: &Value) -> String {
     for (modality, encoder) in &manifest.encoders {
         facts.add(&format!("features {modality}"), say::shorten(encoder, 100));
     }
-    let joined: usize = manifest.additions.iter().map(|addition| addition.items).sum();
-    if joined > 0 {
-        let sum = |of: fn(&Addition) -> usize| -> usize { manifest.additions.iter().map(of).sum() };
-        // What was learned of an item later was learned of one that had joined without.
-        let bare = sum(|addition| addition.without_features).saturating_sub(sum(|addition| addition.revived));
-        let (joined, bare) = (say::count(joined), say::count(bare));
+    if !manifest.additions.is_empty() {
+        let sum = |of: fn(&Addition) -> usize| say::count(manifest.additions.iter().map(of).sum::<usize>());
+        let (joined, bare) = (sum(|addition| addition.items), sum(|addition| addition.without_features));
+        let revived = sum(|addition| addition.revived);
         facts.add(
             "joined later",
-            format!("{joined} items, {bare} of them without features and never recommended"),
+            format!("{joined} items, {bare} of them without features then; {revived} that had none have some since"),
         );
     }
     let seen = generation.seen();

@@ -15,7 +15,7 @@ use crate::popularity::Popularity;
 use crate::random::Random;
 use crate::rank::Seen;
 use crate::transitions::Transitions;
-use crate::{Asked, Cold, Result, Scorer};
+use crate::{Asked, Result, Scorer};
 
 /// Name of the first-order chain in reports.
 pub const FIRST_ORDER: &str = "first-order-markov";
@@ -53,7 +53,7 @@ pub fn fit(
     let Asked { histories, split, items, seed, .. } = *asked;
     let training = split.training(histories)?;
     let counts = popularity::counts(&training.histories, &training.train, items);
-    let cold = Cold::of(&counts);
+    let cold = asked.cold(&counts);
     let fitting = Fitting { histories, training: &training, split, items, counts: &counts, seen, options };
     let first = fitting.choose(FIRST_ORDER, &[(1, 1.0)], &[1.0, 0.75, 0.5])?;
     let windowed = fitting.choose(WINDOWED, &[(10, 0.8), (10, 0.6), (5, 0.8), (5, 0.6)], &[1.0, 0.75])?;

@@ -45,6 +45,9 @@ pub struct Asked<'a> {
     pub part: Part,
     /// i: items of the catalogue.
     pub items: usize,
+    /// `(i)` training events that the system under evaluation says are behind it. A model that went on from another may
+    /// have been trained on items of which the split has no training event. Empty where the split says it all.
+    pub trained: &'a [u64],
     /// Seed of the bootstrap.
     pub seed: u64,
 }
@@ -56,6 +59,11 @@ impl<'a> Asked<'a> {
             Part::Validation => &self.split.validation,
             Part::Test => &self.split.test,
         }
+    }
+
+    /// The items that nothing was trained on, of these training events of the split `(i)`.
+    pub fn cold(&self, counts: &[u64]) -> Cold {
+        Cold::of(counts).without(self.trained)
     }
 
     /// `(i)` training events of each item.
@@ -127,8 +135,7 @@ impl Report {
     ) -> Result<Self> {
         let questions = asked.questions();
         let counts = asked.counts()?;
-        // What a model went on from may have been trained on items that the split has no training event of.
-        let cold = Cold::of(&counts).without(scorer.trained());
+        let cold = asked.cold(&counts);
         let measure = |scorer: &dyn Scorer| {
             let outcome = evaluate_with_cold(scorer, asked.histories, questions, &cold, options)?;
             Ok::<_, Error>(System::of(outcome, asked.seed))
@@ -157,7 +164,7 @@ impl Report {
             adjustment: scorer.adjustment(),
             system: scorer.name().to_owned(),
             baselines: rivals,
-            slices: slices(&metrics.outcome, &targets, &lengths, &counts),
+            slices: slices(&metrics.outcome, &targets, &lengths, &counts, &cold),
             metrics,
         })
     }

@@ -30,12 +30,6 @@ pub trait Scorer: Sync {
         &[]
     }
 
-    /// `(i)` training events of each item that made the system, those of an earlier model's data among them; empty where
-    /// the split says it all.
-    fn trained(&self) -> &[u64] {
-        &[]
-    }
-
     /// By how much the scores were moved.
     fn adjustment(&self) -> Adjustment {
         Adjustment::default()
@@ -128,10 +122,6 @@ impl Scorer for ModelScorer<'_> {
 
     fn ineligible(&self) -> &[u32] {
         self.ineligible
-    }
-
-    fn trained(&self) -> &[u64] {
-        self.counts
     }
 
     fn adjustment(&self) -> Adjustment {

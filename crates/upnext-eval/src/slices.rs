@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use upnext_data::ItemId;
 
-use crate::Outcome;
 use crate::metric::Metrics;
 use crate::rank::Seen;
+use crate::{Cold, Outcome};
 
 /// Tenths of the catalogue.
 pub const DECILES: usize = 10;
@@ -42,10 +42,15 @@ pub struct Slices {
 /// Cuts an outcome three ways.
 ///
 /// `targets` and `lengths` go question by question; `counts` are the training counts of all items.
-pub fn slices(outcome: &Outcome, targets: &[ItemId], lengths: &[usize], counts: &[u64]) -> Slices {
+pub fn slices(
+    outcome: &Outcome,
+    targets: &[ItemId],
+    lengths: &[usize],
+    counts: &[u64],
+    cold: &Cold,
+) -> Slices {
     let deciles = deciles(counts);
-    let is_cold = |item: ItemId| counts.get(item.index()).is_none_or(|&count| count == 0);
-    let by_target: Vec<usize> = targets.iter().map(|&item| usize::from(is_cold(item))).collect();
+    let by_target: Vec<usize> = targets.iter().map(|&item| usize::from(cold.has(item))).collect();
     let by_decile: Vec<usize> =
         targets.iter().map(|item| usize::from(deciles.get(item.index()).copied().unwrap_or(0))).collect();
     let by_length: Vec<usize> = lengths.iter().map(|&length| length_bucket(length)).collect();
@@ -119,7 +124,7 @@ mod tests {
     fn every_question_is_in_one_slice_of_each_kind() {
         let counts: Vec<u64> = (0..10).collect();
         let targets = [9, 9, 0, 4].map(ItemId);
-        let cut = slices(&outcome(), &targets, &[5, 6, 1_000, 200], &counts);
+        let cut = slices(&outcome(), &targets, &[5, 6, 1_000, 200], &counts, &Cold::of(&counts));
         let names = |slices: &[Slice]| {
             slices.iter().map(|slice| (slice.name.clone(), slice.questions)).collect::<Vec<_>>()
         };

@@ -64,7 +64,12 @@ impl Budget {
 /// Bytes of records that the files will come to, about as many as their text.
 fn expected(files: &[PathBuf]) -> u64 {
     let of = |path: &PathBuf| {
-        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        // What is no file, such as a pipe, is read once, and not here.
+        let Some(size) =
+            std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+        else {
+            return 0;
+        };
         let mut magic = [0; 4];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
         let packed = Compression::of_file(path) != Compression::None || (read.is_ok() && magic == *MAGIC);

@@ -72,6 +72,20 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder in the folder that was named; what it holds would be passed over.
+    #[error("{}: is a folder within the one that was named; name what is to be read by a pattern, such as 'logs/**/*.csv'", path.display())]
+    FolderWithin {
+        /// The folder within.
+        path: PathBuf,
+    },
+    /// Something was asked of the times of a file that has none.
+    #[error("{}: SASRec text says no times, and {flag} asks for them; leave it out", path.display())]
+    NoTimes {
+        /// The file.
+        path: PathBuf,
+        /// What asks for them.
+        flag: &'static str,
+    },
     /// A pattern that is none, or that no file matches.
     #[error("{}: {reason}", path.display())]
     Pattern {
@@ -99,7 +113,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Neither the content nor the extension says what the file is.
-    #[error("{}: not recognised as a table; say which it is with --format {}", path.display(), crate::format::Format::NAMES.join("|"))]
+    #[error("{}: not recognised as a table; an item file needs a header with commas or tabs, or is JSON lines or Parquet; of events say which it is with --format {}", path.display(), crate::format::Format::NAMES.join("|"))]
     UnknownFormat {
         /// The file.
         path: PathBuf,

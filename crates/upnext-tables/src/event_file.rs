@@ -6,7 +6,7 @@ use serde_json::json;
 use upnext_data::ColumnKind;
 
 use crate::columns::{ITEM, Role, TIME, USER};
-use crate::error::{Place, Problem, Result};
+use crate::error::{Error, Place, Problem, Result};
 use crate::event_columns::{self, Kept};
 use crate::fields;
 use crate::format::{self, Format};
@@ -54,8 +54,17 @@ impl<'o> EventFile<'o> {
             USER.find(table.as_ref(), &path, columns.user.as_deref())?,
             ITEM.find(table.as_ref(), &path, columns.item.as_deref())?,
         ];
+        let of_times = [
+            (columns.time.is_some(), "--time"),
+            (options.time_unit.is_some(), "--time-unit"),
+            (options.from.is_some(), "--from"),
+            (options.to.is_some(), "--to"),
+        ];
         if format != Format::SasRec {
             wanted.push(TIME.find(table.as_ref(), &path, columns.time.as_deref())?);
+        }
+        if let (Format::SasRec, Some((_, flag))) = (format, of_times.iter().find(|(is_given, _)| *is_given)) {
+            return Err(Error::NoTimes { path, flag });
         }
         let names = wanted.iter().map(|&index| table.columns()[index].clone()).collect();
         for condition in &options.keep {

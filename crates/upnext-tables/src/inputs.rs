@@ -25,7 +25,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.is_file() && is_data(&path) {
+        if is_data(&path) {
+            check(&path)?;
             files.push(path);
         }
     }
@@ -37,9 +38,25 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>> {
     let refuse = |reason: String| Error::Pattern { path: pattern.into(), reason };
     let text = pattern.to_str().ok_or_else(|| refuse("is not UTF-8".into()))?;
     let found = glob::glob(text).map_err(|error| refuse(error.to_string()))?;
-    let files: Vec<PathBuf> =
-        found.filter_map(std::result::Result::ok).filter(|path| path.is_file() && is_data(path)).collect();
+    let mut files = Vec::new();
+    for path in found {
+        // What may not be looked into may hold what is looked for.
+        let path = path.map_err(|error| Error::Read { path: error.path().into(), source: error.into() })?;
+        if is_data(&path) && !path.is_dir() {
+            check(&path)?;
+            files.push(path);
+        }
+    }
     if files.is_empty() { Err(refuse("no file matches".into())) } else { Ok(files) }
+}
+
+/// Refuses what would be passed over in silence: a folder within a folder, a link to nothing.
+fn check(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(Error::FolderWithin { path: path.into() }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Read { path: path.into(), source }),
+    }
 }
 
 fn is_pattern(path: &Path) -> bool {

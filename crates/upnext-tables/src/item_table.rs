@@ -13,6 +13,7 @@ use crate::event_file::describe;
 use crate::fields;
 use crate::format::{self, Format};
 use crate::intern::Keys;
+use crate::jsonl::JsonLines;
 use crate::options::{Listener, PROGRESS_ROWS, Progress, tell};
 use crate::source::Source;
 use crate::table::{self, Rows, Table};
@@ -62,7 +63,14 @@ impl ItemTable {
             return Err(Error::ItemFormat { path: path.into() });
         }
         let (meter, size, compression) = (Rc::clone(&source.meter), source.size, source.compression);
-        let opened = table::open(source, format)?;
+        let opened: Box<dyn Table> = match format {
+            // A catalogue has the columns that any of its items has.
+            Format::JsonLines if path.is_file() => {
+                let columns = JsonLines::all_columns(path, Source::open(path)?.text)?;
+                Box::new(JsonLines::open(path, source.text)?.with_columns(columns))
+            }
+            _ => table::open(source, format)?,
+        };
         let key = ITEM.find(opened.as_ref(), path, told)?;
         let column = opened.columns()[key].clone();
         let display: Vec<usize> = (0..opened.columns().len()).filter(|index| *index != key).collect();

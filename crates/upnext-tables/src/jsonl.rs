@@ -15,7 +15,10 @@ pub(crate) struct JsonLines {
     path: PathBuf,
     lines: Lines,
     columns: Vec<String>,
+    /// Each column that is wanted, once.
     wanted: Vec<String>,
+    /// For each selected column its place among `wanted`.
+    places: Vec<usize>,
     line: Vec<u8>,
     row: std::result::Result<Vec<Field>, Problem>,
 }
@@ -48,8 +51,29 @@ impl JsonLines {
                 }
             }
         }
-        let (path, wanted, line) = (path.into(), Vec::new(), Vec::new());
-        Ok(Self { path, lines: Lines::new(text), columns, wanted, line, row: Ok(Vec::new()) })
+        let (path, wanted, places, line) = (path.into(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { path, lines: Lines::new(text), columns, wanted, places, line, row: Ok(Vec::new()) })
+    }
+
+    /// The keys that any object of a file has, in order of first sight.
+    pub(crate) fn all_columns(path: &Path, text: Text) -> Result<Vec<String>> {
+        let (mut lines, mut line, mut columns) = (Lines::new(text), Vec::new(), Vec::new());
+        while lines.next_filled(&mut line, path)?.is_some() {
+            if let Ok(Json::Object(row)) = serde_json::from_slice(&line) {
+                columns.extend(
+                    row.into_iter()
+                        .map(|(key, _)| key)
+                        .filter(|key| !columns.contains(key))
+                        .collect::<Vec<_>>(),
+                );
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The same file with these columns.
+    pub(crate) fn with_columns(self, columns: Vec<String>) -> Self {
+        Self { columns, ..self }
     }
 
     fn parse(&self) -> std::result::Result<Vec<Field>, Problem> {
@@ -97,7 +121,14 @@ impl Table for JsonLines {
     }
 
     fn select(mut self: Box<Self>, wanted: &[usize]) -> Result<Box<dyn Rows>> {
-        self.wanted = wanted.iter().map(|&index| self.columns[index].clone()).collect();
+        for &index in wanted {
+            let name = &self.columns[index];
+            let place = self.wanted.iter().position(|known| known == name).unwrap_or(self.wanted.len());
+            if place == self.wanted.len() {
+                self.wanted.push(name.clone());
+            }
+            self.places.push(place);
+        }
         Ok(self)
     }
 }
@@ -116,7 +147,7 @@ impl Rows for JsonLines {
     }
 
     fn value(&self, index: usize) -> Value<'_> {
-        match self.row.as_ref().ok().and_then(|row| row.get(index)) {
+        match self.row.as_ref().ok().zip(self.places.get(index)).and_then(|(row, &place)| row.get(place)) {
             None | Some(Field::Missing) => Value::Missing,
             Some(Field::Text(text)) => Value::Text(text.as_bytes()),
             Some(Field::Whole(number)) => Value::Whole(*number),

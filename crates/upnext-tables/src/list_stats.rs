@@ -1,6 +1,6 @@
 //! What a file of lists holds, be it of `generate` or of `evaluate --predictions`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use upnext_data::spread::{gini, top_share};
@@ -11,7 +11,7 @@ use crate::fields;
 use crate::format;
 use crate::intern::Keys;
 use crate::source::Source;
-use crate::table::{self, Value};
+use crate::table::{self, Rows, Value};
 
 /// The columns of every file of lists; there may be others, such as titles.
 const COLUMNS: [&str; 4] = ["user_id", "rank", "item_id", "score"];
@@ -61,37 +61,39 @@ impl ListStats {
     /// # Errors
     /// When it cannot be read, or a row has no user or no item.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let source = Source::open(path)?;
-        let format = format::recognise(path, source.text.head(), &COLUMNS)?;
-        let table = table::open(source, format)?;
-        let place = |name: &str| table.columns().iter().position(|column| column == name);
-        let wanted: Vec<usize> = COLUMNS.iter().filter_map(|name| place(name)).collect();
-        // Ranks and scores with a time are somebody's log.
-        if wanted.len() < COLUMNS.len() || table.columns().iter().any(|column| TIME.is_common(column)) {
-            return Ok(None);
-        }
-        let mut file = table.select(&wanted)?;
+        Self::read_all(&[path.to_owned()])
+    }
+
+    /// The same of files that follow each other, as the parts of a job do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Option<Self>> {
         let (mut users, mut items) = (Keys::default(), Keys::default());
         let (mut stats, mut counts, mut lengths) = (Self::default(), Vec::new(), Vec::new());
         let mut current = Current::default();
-        while let Some(place) = file.advance()? {
-            let refuse = |problem| Error::Row { path: path.into(), place, problem };
-            file.check().map_err(refuse)?;
-            let number = |keys: &mut Keys, column: usize| {
-                let mut digits = itoa::Buffer::new();
-                let key = fields::key_of(COLUMNS[column], file.value(column), &mut digits).map_err(refuse)?;
-                let many = || Error::TooManyKeys { what: "users or items" };
-                keys.number(key.as_bytes()).ok_or_else(many)
-            };
-            let (user, item) = (number(&mut users, 0)?, number(&mut items, 2)?);
-            let rank = rank(file.value(1));
-            counts.resize(items.len(), 0);
-            counts[item as usize] += 1;
-            if current.user != Some(user) || rank == Some(1) {
-                lengths.extend(current.user.map(|_| current.length));
-                current = Current { user: Some(user), length: 0, score: None };
+        for path in paths {
+            let Some(mut file) = open(path)? else { return Ok(None) };
+            while let Some(place) = file.advance()? {
+                let refuse = |problem| Error::Row { path: path.into(), place, problem };
+                file.check().map_err(refuse)?;
+                let number = |keys: &mut Keys, column: usize| {
+                    let mut digits = itoa::Buffer::new();
+                    let key =
+                        fields::key_of(COLUMNS[column], file.value(column), &mut digits).map_err(refuse)?;
+                    let many = || Error::TooManyKeys { what: "users or items" };
+                    keys.number(key.as_bytes()).ok_or_else(many)
+                };
+                let (user, item) = (number(&mut users, 0)?, number(&mut items, 2)?);
+                let rank = rank(file.value(1));
+                counts.resize(items.len(), 0);
+                counts[item as usize] += 1;
+                if current.user != Some(user) || rank == Some(1) {
+                    lengths.extend(current.user.map(|_| current.length));
+                    current = Current { user: Some(user), length: 0, score: None };
+                }
+                stats.add(&mut current, rank, score(file.value(3)));
             }
-            stats.add(&mut current, rank, score(file.value(3)));
         }
         lengths.extend(current.user.map(|_| current.length));
         stats.length = lengths.iter().copied().max().unwrap_or(0);
@@ -116,6 +118,20 @@ impl ListStats {
         self.lowest_score = Some(self.lowest_score.map_or(score, |lowest| lowest.min(score)));
         self.highest_score = Some(self.highest_score.map_or(score, |highest| highest.max(score)));
     }
+}
+
+/// The rows of a file of lists; none where its columns are not those of one.
+fn open(path: &Path) -> Result<Option<Box<dyn Rows>>> {
+    let source = Source::open(path)?;
+    let format = format::recognise(path, source.text.head(), &COLUMNS)?;
+    let table = table::open(source, format)?;
+    let place = |name: &str| table.columns().iter().position(|column| column == name);
+    let wanted: Vec<usize> = COLUMNS.iter().filter_map(|name| place(name)).collect();
+    // Ranks and scores with a time are somebody's log.
+    if wanted.len() < COLUMNS.len() || table.columns().iter().any(|column| TIME.is_common(column)) {
+        return Ok(None);
+    }
+    table.select(&wanted).map(Some)
 }
 
 /// A rank, which every format may write as text or as a number.

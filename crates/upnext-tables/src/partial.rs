@@ -10,10 +10,12 @@ pub(crate) struct Partial {
     path: PathBuf,
     temporary: PathBuf,
     done: bool,
+    /// Held until the name is gone, whoever closes the file before.
+    _lock: Option<File>,
 }
 
 impl Partial {
-    /// Creates `.NAME.partial` beside `path`, locked as long as the file is open; what an earlier run that was killed left
+    /// Creates `.NAME.partial` beside `path`, locked as long as it lives; what an earlier run that was killed left
     /// there is replaced, and what another one writes at this moment is refused.
     pub(crate) fn create(path: &Path) -> io::Result<(Self, File)> {
         if path.is_dir() {
@@ -24,7 +26,7 @@ impl Partial {
         name.push(".partial");
         let temporary = path.with_file_name(name);
         let file = open_alone(&temporary)?;
-        Ok((Self { path: path.into(), temporary, done: false }, file))
+        Ok((Self { path: path.into(), temporary, done: false, _lock: file.try_clone().ok() }, file))
     }
 
     /// Where the file will stand.

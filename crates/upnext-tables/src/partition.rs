@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::intern::Keys;
-use crate::runs::{Row, Run, RunWriter};
+use crate::runs::{Row, Run, RunWriter, merge};
 use crate::spool::{Room, Spool};
 use crate::times::MICROS;
 
@@ -67,7 +67,7 @@ impl<'a> Parts<'a> {
     /// in memory; `done` is told of the events sorted since it was told last.
     pub(crate) fn sort(self, most: u64, done: &(dyn Fn(u64) -> Result<()> + Sync)) -> Result<Vec<Run>> {
         let sorter = Sorter { room: self.room, columns: self.columns, most, done };
-        let sorted: Result<Vec<Vec<Run>>> =
+        let sorted: Result<Vec<Option<Run>>> =
             self.spools.into_par_iter().map(|spool| sorter.sort(spool, 0)).collect();
         Ok(sorted?.into_iter().flatten().collect())
     }
@@ -82,21 +82,34 @@ struct Sorter<'a> {
 }
 
 impl Sorter<'_> {
-    fn sort(&self, spool: Spool, depth: u32) -> Result<Vec<Run>> {
+    fn sort(&self, spool: Spool, depth: u32) -> Result<Option<Run>> {
         if spool.len() == 0 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         if spool.len() > self.most && depth < DEPTH {
             let parts = self.cut(&spool)?;
             spool.discard(self.room);
-            let runs: Result<Vec<Vec<Run>>> =
+            let runs: Result<Vec<Option<Run>>> =
                 parts.into_iter().map(|part| self.sort(part, depth + 1)).collect();
-            return Ok(runs?.into_iter().flatten().collect());
+            return self.join(runs?.into_iter().flatten().collect()).map(Some);
         }
         let bytes = spool.into_bytes(self.room)?;
         let (run, events) = self.sort_in_memory(&bytes)?;
         (self.done)(events)?;
-        Ok(vec![run])
+        Ok(Some(run))
+    }
+
+    /// One run of several: a part has one file, and its reader one buffer, however often it was cut.
+    fn join(&self, runs: Vec<Run>) -> Result<Run> {
+        let (mut joined, mut rows) = (RunWriter::default(), Vec::new());
+        merge(&runs, self.room, |user| {
+            rows.clear();
+            let events = (0..).zip(&user.times).zip(&user.items);
+            rows.extend(events.map(|((index, time), &item)| Row { time: time * MICROS, item, index }));
+            joined.push(&user.key, &rows, &user.kept, self.columns, self.room)
+        })?;
+        runs.into_iter().for_each(|run| run.discard(self.room));
+        Ok(joined.finish(self.columns))
     }
 
     /// Cuts a part by another hash.
@@ -177,7 +190,6 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::runs::merge;
 
     /// Users of very different activity, many equal times, and some users whose order is their time.
     fn events() -> Vec<(String, u32, Option<i64>)> {
@@ -219,6 +231,7 @@ mod tests {
                 Ok(())
             };
             let runs = into.sort(most, &done).unwrap();
+            assert!(runs.len() <= parts, "{} runs of {parts} parts", runs.len());
             assert_eq!(told.into_inner(), events.len() as u64);
             assert_eq!(room.spilled() > 0, limit < u64::MAX, "{limit}");
             let mut found = Vec::new();

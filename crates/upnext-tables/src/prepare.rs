@@ -254,7 +254,8 @@ impl Sorted {
 
     /// The items of the catalogue in byte order, and where in it each item of the events stands.
     fn number(&mut self) -> Result<(Vec<u32>, Vec<u32>)> {
-        let kept = &mut self.kept.items;
+        // What thinning left, and with `all_items` what the item file names besides; that brings no event back.
+        let mut kept = self.kept.items.clone();
         if let Some(table) = &self.table {
             let mut without_events = 0;
             for row in 0..table.keys.len() as u32 {
@@ -264,7 +265,7 @@ impl Sorted {
                     without_events += 1;
                     if self.all_items {
                         let number = self.items.number(key).ok_or(Error::TooManyKeys { what: "items" })?;
-                        kept.resize(self.items.len(), true);
+                        kept.resize(self.items.len(), false);
                         kept[number as usize] = true;
                     }
                 }

@@ -30,6 +30,13 @@ pub(crate) struct Run {
     columns: usize,
 }
 
+impl Run {
+    /// Frees the run's memory.
+    pub(crate) fn discard(self, room: &Room) {
+        self.spool.discard(room);
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct RunWriter {
     spool: Spool,

@@ -117,7 +117,8 @@ fn bytes_that_are_no_text_are_named() {
     refuses(
         "e.bin",
         b"\x7fELF\x01\x02 binary \x00\x01 stuff\n\xff\n",
-        ": not recognised as a table; say which it is with --format csv|tsv|jsonl|parquet|movielens|recbole|sasrec",
+        ": not recognised as a table; an item file needs a header with commas or tabs, or is JSON lines or Parquet; of events say \
+         which it is with --format csv|tsv|jsonl|parquet|movielens|recbole|sasrec",
     );
 }
 

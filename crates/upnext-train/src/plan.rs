@@ -87,7 +87,7 @@ pub struct Lifts {
 struct Lifting<'a> {
     tower: &'a TowerConfig,
     features: &'a ItemFeatures,
-    /// `(i)` training events, which a gate asks for.
+    /// `(i)` training events of what is served, which a gate asks for.
     counts: &'a [u64],
 }
 
@@ -103,6 +103,8 @@ pub struct Planner<'a> {
     ahead: Option<Ahead>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
+    /// Items with a training event, ascending, which the full softmax of a tower scores.
+    trained: Vec<u32>,
     index: Index,
 }
 
@@ -118,7 +120,9 @@ impl<'a> Planner<'a> {
         };
         let (aligns, index) = (loss.align > 0.0, Index::new(counts.len()));
         let cold_boost = loss.cold_boost as f32;
-        Self { seed, tied, aligns, cold_boost, tower: None, ahead: None, sampler, index }
+        let is_trained = |item: &u32| counts[*item as usize] > 0;
+        let trained = (0..counts.len() as u32).filter(is_trained).collect();
+        Self { seed, tied, aligns, cold_boost, tower: None, ahead: None, sampler, trained, index }
     }
 
     /// The same for as many horizons as the configuration has. The batches must look ahead so far.
@@ -127,7 +131,7 @@ impl<'a> Planner<'a> {
         Self { ahead: Ahead::new(config), ..self }
     }
 
-    /// The same for a model with a tower over these features.
+    /// The same for a model with a tower over these features, whose items have `counts` `(i)` when they are served.
     #[must_use]
     pub fn with_tower(self, tower: &'a TowerConfig, features: &'a ItemFeatures, counts: &'a [u64]) -> Self {
         Self { tower: Some(Lifting { tower, features, counts }), ..self }
@@ -218,10 +222,10 @@ impl<'a> Planner<'a> {
 
     /// What the full softmax scores.
     fn against_all(&mut self, Truths { targets, shares }: Truths) -> Scored {
-        let Some(Lifting { counts, .. }) = self.tower else { return Scored::All(Truths { targets, shares }) };
-        let trained: Vec<u32> =
-            (0..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item).collect();
-        let ids = self.index.distinct(&[&trained, &targets]);
+        if self.tower.is_none() {
+            return Scored::All(Truths { targets, shares });
+        }
+        let ids = self.index.distinct(&[&self.trained, &targets]);
         let [targets] = self.index.rows(&ids, &[&targets]);
         Scored::Trained { ids, truths: Truths { targets, shares } }
     }

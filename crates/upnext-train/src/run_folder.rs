@@ -124,6 +124,17 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Takes the summary away that the run had when it was stopped: it goes on.
+    pub(crate) fn reopen(&self) -> Result<()> {
+        let path = self.path.join(SUMMARY);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("removing", &path)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Writes `summary.json`.
     pub(crate) fn summarise(&self, summary: &crate::Summary) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(summary)?;

@@ -61,12 +61,15 @@ impl Start<'_> {
         }
     }
 
-    /// `(i)` training events of every item: the run's `own`, or the earlier model's where these are more. What that one
-    /// learned of an item is served and passed on, however few of its events the run has.
+    /// `(i)` training events of every item as they are served and passed on: the run's `own`, and where these are too few
+    /// to serve an item by its row, as many of the earlier model's as it takes. What that one learned of an item is kept,
+    /// however few of its events the run has; how popular it is, the run's events say.
     pub(crate) fn known(&self, own: Vec<u64>) -> Vec<u64> {
         let Some(earlier) = self.earlier else { return own };
+        let enough = self.config.model.tower.as_ref().map_or(1, |tower| tower.cold_below);
         let before = |key: &str| earlier.catalog.find(key).map_or(0, |place| earlier.counts[place.index()]);
-        own.into_iter().zip(self.catalog.keys().iter()).map(|(count, key)| count.max(before(key))).collect()
+        let known = |(count, key): (u64, &str)| count.max(before(key).min(enough));
+        own.into_iter().zip(self.catalog.keys().iter()).map(known).collect()
     }
 
     /// A learner before the first step; moments are zero.

@@ -70,8 +70,10 @@ pub(crate) fn train_watched(
     if let Some((old, share)) = from.replay(&training)? {
         batches = batches.replaying(old, share)?;
     }
-    let counts = from.known(popularity::counts(histories, train, items));
-    let mut planner = Planner::new(&config.loss, config.model.tied, &counts, seed).with_horizons(config);
+    let own = popularity::counts(histories, train, items);
+    // Negatives are of what the run trains; what is served is of what was ever trained.
+    let mut planner = Planner::new(&config.loss, config.model.tied, &own, seed).with_horizons(config);
+    let counts = from.known(own);
     if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {
         planner = planner.with_tower(tower, features, &counts);
     }

@@ -29,7 +29,8 @@ const VECTORS: [f32; 12] = [1.0, 0.0, 2.0, 0.0, 0.0, 3.0, -1.0, 0.0, 0.0, 0.0, 0
 
 fn measure(lists: [&[u32]; 2], length: usize) -> Result<ListMetrics> {
     let (histories, split) = world();
-    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 6, seed: 1 };
+    let asked =
+        Asked { histories: &histories, split: &split, part: Part::Test, items: 6, trained: &[], seed: 1 };
     let vectors = Vectors::packed(VECTORS.to_vec(), None, 2).unwrap();
     ListMetrics::of(&made(lists), &asked, length, &vectors)
 }
@@ -72,7 +73,8 @@ fn what_lists_are_like() {
 #[test]
 fn lists_of_other_questions_are_refused() {
     let (histories, split) = world();
-    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 6, seed: 1 };
+    let asked =
+        Asked { histories: &histories, split: &split, part: Part::Test, items: 6, trained: &[], seed: 1 };
     let vectors = Vectors::packed(VECTORS.to_vec(), None, 2).unwrap();
     let one = Made { name: String::new(), lists: vec![Vec::new()], failed: 0, seconds: 0.0 };
     let refused = ListMetrics::of(&one, &asked, 3, &vectors).unwrap_err();
@@ -103,7 +105,8 @@ impl Scorer for ById {
 #[test]
 fn a_scorers_best_items_are_a_list() {
     let (histories, split) = world();
-    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 6, seed: 1 };
+    let asked =
+        Asked { histories: &histories, split: &split, part: Part::Test, items: 6, trained: &[], seed: 1 };
     let ids = |keep_seen| -> Vec<Vec<u32>> {
         let lists = top(&ById, &asked, 5, keep_seen, |_| true).unwrap();
         lists.iter().map(|list| list.iter().map(|item| item.0).collect()).collect()

@@ -18,7 +18,7 @@ fn cold_split() -> (Histories, Split) {
 }
 
 fn asked<'a>(histories: &'a Histories, split: &'a Split) -> Asked<'a> {
-    Asked { histories, split, part: Part::Test, items: ITEMS, seed: 1 }
+    Asked { histories, split, part: Part::Test, items: ITEMS, trained: &[], seed: 1 }
 }
 
 /// Two numbers an item, without one for item 0; neighbours are alike, as they follow each other in the histories.

@@ -104,7 +104,8 @@ fn impossible_windows_and_foreign_data_are_refused() {
 fn the_chosen_parameters_are_reported() {
     let histories = toy::histories(300, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
-    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
+    let asked =
+        Asked { histories: &histories, split: &split, part: Part::Test, items: 60, trained: &[], seed: 1 };
     let fitted = baselines::fit(&asked, None, Seen::Dropped, Default::default()).unwrap();
     let names: Vec<&str> = fitted.iter().map(|baseline| baseline.scorer.name()).collect();
     assert_eq!(names, ["popularity", baselines::FIRST_ORDER, baselines::WINDOWED]);

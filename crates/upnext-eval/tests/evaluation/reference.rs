@@ -39,8 +39,14 @@ fn check(name: &str, expected: &[Expected]) {
     prepare(&options, &out, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
     let Prepared { catalog, histories, .. } = Prepared::open(&out).unwrap();
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
-    let asked =
-        Asked { histories: &histories, split: &split, part: Part::Test, items: catalog.len(), seed: 1 };
+    let asked = Asked {
+        histories: &histories,
+        split: &split,
+        part: Part::Test,
+        items: catalog.len(),
+        trained: &[],
+        seed: 1,
+    };
     let mut fitted = baselines::fit(&asked, None, Seen::Dropped, Options::default()).unwrap();
     // Where a held-out item occurs nowhere else, a random order is printed, too.
     fitted.retain(|baseline| baseline.scorer.name() != "random");

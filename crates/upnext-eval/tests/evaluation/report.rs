@@ -8,7 +8,8 @@ use crate::toy::{self, Hashed};
 fn measured() -> Report {
     let histories = toy::histories(150, 60, 8);
     let split = Protocol::LeaveOneOut.split(&histories).unwrap();
-    let asked = Asked { histories: &histories, split: &split, part: Part::Test, items: 60, seed: 1 };
+    let asked =
+        Asked { histories: &histories, split: &split, part: Part::Test, items: 60, trained: &[], seed: 1 };
     let baselines = baselines::fit(&asked, None, Seen::Dropped, Options::default()).unwrap();
     let scorer = Hashed { items: 60, levels: 1 << 20 };
     Report::measure(&scorer, &baselines, &asked, Options::default()).unwrap()

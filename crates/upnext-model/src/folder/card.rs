@@ -55,7 +55,7 @@ pub(super) fn readme(model: &Model, card: &Card) -> Result<String> {
         Some(_) => WITH_TOWER,
         None => BY_EVENTS,
     });
-    for addition in &card.additions {
+    for addition in card.additions.iter().filter(|addition| addition.items > 0) {
         let bare = match addition.without_features {
             0 => String::new(),
             bare => {

@@ -29,7 +29,7 @@ pub struct Addition {
     /// How many of the items that were offered the model knew already; they stayed as they were, columns and all, but for
     /// `revived`.
     pub known: usize,
-    /// How many of these had joined without features, and have some now.
+    /// How many of these were never recommended for want of features, and have some now.
     #[serde(default)]
     pub revived: usize,
     /// Columns of the offered items that the model's catalogue has not: what they said is left out.
@@ -157,7 +157,8 @@ fn with_rows(model: Model, count: usize, input_row: &[f32], output_row: Option<&
 fn appended(catalog: &Catalog, offered: &Catalog, new: &[u32], revived: &[(u32, u32)]) -> Result<Catalog> {
     let again: BTreeMap<usize, u32> = revived.iter().map(|&(item, known)| (known as usize, item)).collect();
     let joined = |own: &Strings, offered: Option<&Strings>| -> Strings {
-        let told = |known: usize| Some(offered?.get(*again.get(&known)? as usize));
+        let told =
+            |known: usize| Some(offered?.get(*again.get(&known)? as usize)).filter(|text| !text.is_empty());
         let own = own.iter().enumerate().map(|(known, text)| told(known).unwrap_or(text));
         let text = |&item: &u32| offered.map_or("", |offered| offered.get(item as usize));
         own.chain(new.iter().map(text)).collect()

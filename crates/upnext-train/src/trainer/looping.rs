@@ -52,6 +52,7 @@ pub(super) struct Trainer<'a> {
 impl Trainer<'_> {
     /// Reports that everything is set up, and whether the run had other products before.
     pub(super) fn started(&mut self, event: &Event, products_before: Option<Precision>) -> Result<()> {
+        self.run.reopen()?;
         if let Event::Started { parameters, steps_per_epoch, memory, device, products, .. } = event {
             let origin = self.checkpoints.origin();
             self.log.append(&json!({

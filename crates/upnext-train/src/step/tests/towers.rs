@@ -78,11 +78,12 @@ fn the_full_softmax_of_a_tower_is_the_sampled_one_with_every_item_drawn() {
 fn a_full_softmax_with_a_tower_leaves_untrained_items_alone() {
     let features = features(ITEMS);
     let config = tower_and_loss("mask_input = 0.3", "", "kind = \"full-softmax\"");
-    let (mut learner, planner) = learner(&config);
+    let (mut learner, _) = learner(&config);
     let watched: std::collections::BTreeSet<u32> =
         batch().tokens.iter().chain(&batch().targets).map(|item| item.0).collect();
     let counts: Vec<u64> = (0..ITEMS as u32).map(|item| u64::from(watched.contains(&item))).collect();
     let bystander = counts.iter().position(|&count| count == 0).unwrap();
+    let planner = Planner::new(&config.loss, config.model.tied, &counts, 1);
     let mut planner = planner.with_tower(config.model.tower.as_ref().unwrap(), &features, &counts);
     let plan = planner.plan(0, batch()).unwrap();
     let Scored::Trained { ids, .. } = &plan.scored else { panic!("not the full softmax of a tower") };

@@ -98,9 +98,11 @@ fn what_newer_data_do_not_train_is_kept_and_passed_on() {
     let is_newer =
         |item: &u32| newer.histories.iter().any(|(_, history)| history.items.contains(&ItemId(*item)));
     let untouched = (0..ITEMS as u32).find(|item| !is_newer(item)).unwrap() as usize;
+    let row = |from: &Earlier| from.model.input_table().rows()[untouched * 8..][..8].to_vec();
+    assert!(first.counts[untouched] > 1);
     for later in [&second, &third] {
-        // It is served by its own row, however few of its events the newer data have.
-        assert_eq!(later.counts[untouched], first.counts[untouched]);
+        // It is served by its own row, which no negative has moved, and is popular no more.
+        assert_eq!((later.counts[untouched], row(later)), (1, row(&first)));
         let served = upnext_model::tower::finish(&later.model, &later.counts, None).unwrap();
         assert_eq!(served.cold, first.counts.iter().filter(|&&count| count == 0).count());
     }

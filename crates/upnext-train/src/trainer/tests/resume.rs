@@ -1,6 +1,6 @@
 //! Interrupted, killed and damaged runs end as if nothing had happened.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +23,16 @@ fn a_run_that_is_stopped_anywhere_resumes_to_the_same_bits() {
         let first = train(&config, &data, &dir, &options, &mut see).unwrap();
         assert_eq!((first.steps, first.ended), (at, Ended::Asked));
         assert!(folder::open(&dir.join("model")).is_ok(), "a stopped run has a model");
+        // While it goes on, nothing says any more that it was stopped.
+        assert!(dir.join("summary.json").is_file());
+        let is_told = Cell::new(false);
+        let mut goes_on = |event: &Event| {
+            let has_summary = dir.join("summary.json").is_file();
+            is_told.set(is_told.get() || (has_summary && !matches!(event, Event::Finished(_))));
+            assert!(!matches!(event, Event::Step { .. }), "killed on purpose");
+        };
+        let killed = AssertUnwindSafe(|| train(&config, &data, &dir, &resume(), &mut goes_on));
+        assert!(catch_unwind(killed).is_err() && !is_told.get());
         let second = go(&config, &data, &dir, &resume());
         assert!(matches!(second.events[0], Event::Started { resumed: Some(step), .. } if step == at));
         assert_eq!(second.losses(), whole.losses()[at as usize..], "stopped after {at}");
