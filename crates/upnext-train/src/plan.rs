@@ -103,7 +103,7 @@ pub struct Planner<'a> {
     ahead: Option<Ahead>,
     /// Absent for the full softmax.
     sampler: Option<(Sampler, Correction)>,
-    /// Items with a training event, ascending, which the full softmax of a tower scores.
+    /// Items with a training event, ascending, which the full softmax of a tower scores; empty where it samples.
     trained: Vec<u32>,
     index: Index,
 }
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
         };
         let (aligns, index) = (loss.align > 0.0, Index::new(counts.len()));
         let cold_boost = loss.cold_boost as f32;
-        let is_trained = |item: &u32| counts[*item as usize] > 0;
+        let is_trained = |item: &u32| sampler.is_none() && counts[*item as usize] > 0;
         let trained = (0..counts.len() as u32).filter(is_trained).collect();
         Self { seed, tied, aligns, cold_boost, tower: None, ahead: None, sampler, trained, index }
     }
