@@ -92,6 +92,21 @@ fn lists_are_counted_as_they_were_written() {
         assert_eq!(found[field], file[field], "{field}");
     }
     assert!(succeed(["inspect", &parts]).contains("done"));
+    // A shard is not the job, and a part without a list is an empty file.
+    let shards = place.text("shards");
+    let shard = |of: &str| {
+        let fixed =
+            ["generate", "--model", &model, "--data", &data, "--out", &shards, "--part-format", "jsonl"];
+        succeed(fixed.iter().chain(&["--shard", of]));
+        object(&shards)
+    };
+    assert_eq!(shard("1/2")["done"], false);
+    assert_eq!((&shard("2/2")["done"], &object(&shards)["rows"]), (&true.into(), &file["rows"]));
+    let same = place.text("same");
+    let unchanged =
+        ["generate", "--model", &model, "--data", &data, "--out", &same, "--part-format", "jsonl"];
+    succeed(unchanged.iter().chain(&["--only-changed-since", &shards]));
+    assert_eq!((&object(&same)["done"], object(&same).get("rows")), (&true.into(), None));
     succeed(job.iter().chain(&["--nested", "--overwrite"]));
     assert!(object(&parts)["parts"].as_u64().unwrap() > 1);
 }

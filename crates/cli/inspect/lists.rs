@@ -1,10 +1,10 @@
 //! Files of lists or predictions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use upnext_tables::ListStats;
+use upnext_tables::{ListStats, is_finished};
 
 use super::Finding;
 use super::draw::{Facts, percent};
@@ -22,10 +22,7 @@ pub(super) fn parts(folder: &Path) -> Result<Finding> {
         }
     }
     parts.sort();
-    let is_done = std::fs::read_dir(folder)
-        .with_context(reading)?
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("_summary"));
+    let is_done = is_finished(folder)?;
     let mut facts = Facts::default();
     facts.add("parts", say::count(parts.len()));
     facts.add(
@@ -34,7 +31,9 @@ pub(super) fn parts(folder: &Path) -> Result<Finding> {
     );
     let mut json = json!({ "parts": parts.len(), "done": is_done });
     // Nested lists have no rows to count.
-    let stats = if parts.is_empty() { None } else { ListStats::read_all(&parts)? };
+    let filled = |part: &PathBuf| std::fs::metadata(part).is_ok_and(|part| part.len() > 0);
+    let filled: Vec<PathBuf> = parts.into_iter().filter(filled).collect();
+    let stats = if filled.is_empty() { None } else { ListStats::read_all(&filled)? };
     let Some(stats) = stats else { return Ok(Finding { text: facts.text(), json }) };
     let found = finding(&stats)?;
     if let (Some(json), Value::Object(counted)) = (json.as_object_mut(), found.json) {

@@ -62,7 +62,7 @@ pub use lists::{Beside, Form, Layout, RowSink, Score};
 pub use logs::{write_events, write_items};
 pub use options::{Columns, Listener, PrepareOptions, Progress, Summary};
 pub use parquet::{KeyedVectors, is_decoding, read_vectors};
-pub use parts::{EarlierJob, HistoryRecord, Parts, history_hash};
+pub use parts::{EarlierJob, HistoryRecord, Parts, history_hash, is_finished};
 pub use peek::{Kind, Peek, PeekColumn, RowCount, peek};
 pub use prepare::{prepare, read};
 pub use scratch::Scratch;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use upnext_data::sealed::{FileHash, hash_file};
 
-pub use self::earlier::EarlierJob;
+pub use self::earlier::{EarlierJob, is_finished};
 use self::folder::{Owner, clear, owner, refuse_foreign};
 pub use self::record::{HistoryRecord, history_hash};
 use crate::error::{Error, Result};

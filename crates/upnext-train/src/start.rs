@@ -61,14 +61,21 @@ impl Start<'_> {
         }
     }
 
-    /// `(i)` training events of every item as they are served and passed on: the run's `own`, and where these are too few
-    /// to serve an item by its row, as many of the earlier model's as it takes. What that one learned of an item is kept,
-    /// however few of its events the run has; how popular it is, the run's events say.
+    /// `(i)` training events of every item as they are served and passed on: the run's `own`, or what it takes to serve an
+    /// item by its row if these are fewer and the earlier model served it so. What that one learned of an item is kept,
+    /// however few of its events the run has; how popular it is, the run's events say. A gate weighs rows by how many there
+    /// were, so that with one the earlier model's events stand where they are more.
     pub(crate) fn known(&self, own: Vec<u64>) -> Vec<u64> {
         let Some(earlier) = self.earlier else { return own };
-        let enough = self.config.model.tower.as_ref().map_or(1, |tower| tower.cold_below);
-        let before = |key: &str| earlier.catalog.find(key).map_or(0, |place| earlier.counts[place.index()]);
-        let known = |(count, key): (u64, &str)| count.max(before(key).min(enough));
+        let cold_below = |tower: &Option<TowerConfig>| tower.as_ref().map_or(1, |tower| tower.cold_below);
+        let (enough, was_enough) =
+            (cold_below(&self.config.model.tower), cold_below(&earlier.model.config().tower));
+        let is_gated = self.config.model.tower.as_ref().is_some_and(|tower| tower.gate > 0.0);
+        let known = |(own, key): (u64, &str)| {
+            let before = earlier.catalog.find(key).map_or(0, |place| earlier.counts[place.index()]);
+            let kept = if before >= was_enough { enough } else { before.min(enough) };
+            own.max(if is_gated { kept.max(before) } else { kept })
+        };
         own.into_iter().zip(self.catalog.keys().iter()).map(known).collect()
     }
 

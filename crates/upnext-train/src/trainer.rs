@@ -71,7 +71,7 @@ pub(crate) fn train_watched(
         batches = batches.replaying(old, share)?;
     }
     let own = popularity::counts(histories, train, items);
-    // Negatives are of what the run trains; what is served is of what was ever trained.
+    // Negatives are drawn of what the run trains; what is served is what was ever trained.
     let mut planner = Planner::new(&config.loss, config.model.tied, &own, seed).with_horizons(config);
     let counts = from.known(own);
     if let (Some(tower), Some(features)) = (&config.model.tower, options.features) {

@@ -145,6 +145,15 @@ impl Run {
     }
 }
 
+/// Whether the job that writes into a folder has made all of its shards.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn is_finished(folder: &Path) -> Result<bool> {
+    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    Ok(finished(folder, None).map_err(failed)?.is_some())
+}
+
 /// How many shards the job has, if all that are needed are finished.
 fn finished(folder: &Path, own: Option<(u32, u32)>) -> io::Result<Option<u32>> {
     if folder.join(format!("{SUMMARY}.json")).is_file() {

@@ -109,6 +109,24 @@ fn what_newer_data_do_not_train_is_kept_and_passed_on() {
 }
 
 #[test]
+fn what_was_served_by_its_row_is_served_so_whatever_counts_as_cold() {
+    let data = data(1);
+    let plain = earlier(&config(&[]), &data);
+    let of = |tower: &str| {
+        let mut config = config(&[]);
+        config.model.tower = Some(toml::from_str(tower).unwrap());
+        let start = Start { config: &config, catalog: &data.catalog, earlier: Some(&plain) };
+        start.known(vec![0; ITEMS as usize])
+    };
+    for (item, &before) in plain.counts.iter().enumerate() {
+        let was_served = before > 0;
+        assert_eq!(of("cold_below = 5")[item], if was_served { 5 } else { 0 }, "{item}: {before}");
+        // A gate weighs a row by how many events it had.
+        assert_eq!(of("gate = 8.0")[item], before, "{item}");
+    }
+}
+
+#[test]
 fn a_share_of_the_old_histories_trains_beside_the_new_ones() {
     let (config, ordered) = (config(&[("train.replay", "0.2")]), data(1));
     let data = grown(&ordered, 0, 0, 0);
