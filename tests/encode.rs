@@ -37,6 +37,14 @@ fn columns_are_hashed_from_a_prepared_folder_or_an_item_file() {
     let (summary, file) =
         encode(&place, &["--items", &items, "--hashing", "--text", "title", "--modality", "words"]);
     assert_eq!((summary["coverage"][0]["modality"].as_str(), file.modalities[0].width), (Some("words"), 256));
+    // What a training would refuse is refused before anything is encoded.
+    let out = place.text("other.safetensors");
+    let error =
+        fail(2, ["encode", "--items", &items, "--hashing", "--out", &out, "--modality", "movie poster"]);
+    assert!(
+        error.contains("letters, digits, - and _") && !place.path("other.safetensors").exists(),
+        "{error}"
+    );
 }
 
 #[test]

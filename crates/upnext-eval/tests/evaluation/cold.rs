@@ -121,6 +121,27 @@ fn where_nothing_cold_is_asked_a_report_is_as_before() {
     assert!(value["baselines"].get("random").is_none() && !report.table().contains("cold targets"));
 }
 
+#[test]
+fn what_a_system_was_trained_on_before_is_cold_to_nobody() {
+    let (histories, split) = cold_split();
+    let asked = asked(&histories, &split);
+    let counts = asked.counts().unwrap();
+    let cold = asked.cold(&counts);
+    let (first, rest) = cold.items().split_first().unwrap();
+    let mut trained = counts.clone();
+    trained[*first as usize] = 3;
+    let knowing = Asked { trained: &trained, ..asked };
+    assert_eq!(knowing.cold(&counts).items(), rest);
+    // All that is asked for being known, nothing is told apart: in no part of the report.
+    let knowing = Asked { trained: &[1; ITEMS], ..asked };
+    let baselines = baselines::fit(&knowing, None, Seen::Dropped, Options::default()).unwrap();
+    let report =
+        Report::measure(&Hashed { items: ITEMS, levels: 1 << 20 }, &baselines, &knowing, Options::default())
+            .unwrap();
+    assert!(report.cold_start.is_none() && report.baseline("random").is_none());
+    assert!(report.slices.target.iter().all(|slice| slice.name == "warm"));
+}
+
 /// Scores as [`Hashed`] and never recommends some items.
 struct Without<'a>(&'a [u32]);
 
