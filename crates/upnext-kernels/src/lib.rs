@@ -15,6 +15,7 @@ pub mod allocator;
 pub mod attention;
 pub mod bf16;
 pub mod dropout;
+mod fetch;
 pub mod gate;
 pub mod gelu;
 mod lane;

@@ -3,6 +3,7 @@
 //! Letters: m rows · k columns (negatives of a draw, or items of a block).
 
 use crate::RowsMut;
+use crate::fetch::Lines;
 use crate::lane::{self, WIDTH};
 use crate::level::{Chosen, simd};
 
@@ -132,7 +133,12 @@ impl LogSumExp {
 
     /// Takes in a block. Logits of negative infinity count nothing; one that is not a number spoils the sum.
     pub fn push(&mut self, block: &[f32]) {
-        let (max, sum) = block_sum(Chosen::now(), block);
+        self.push_before(block, &mut Lines::none());
+    }
+
+    /// The same, while what is read next comes from memory.
+    pub(crate) fn push_before(&mut self, block: &[f32], next: &mut Lines) {
+        let (max, sum) = block_sum(Chosen::now(), block, next);
         self.merge(&LogSumExp { max, sum });
     }
 
@@ -165,9 +171,13 @@ impl Default for LogSumExp {
     }
 }
 
+/// Lanes that are summed at a time: all of them, with what an exponential needs, are more than the registers of AVX2 hold.
+const SOME: usize = 16;
+
 simd! {
-    /// The largest logit and the sum of `exp(logit - max)`, in f32 within 1,024 logits and in f64 over them.
-    fn block_sum(block: &[f32]) -> (f32, f64) {
+    /// The largest logit and the sum of `exp(logit - max)`, in f32 within 1,024 logits and in f64 over them. The lines that
+    /// are read next are asked for on the way.
+    fn block_sum(block: &[f32], next: &mut Lines) -> (f32, f64) {
         let max = lane::max(block);
         if max == f32::NEG_INFINITY {
             let spoilt = block.iter().any(|x| x.is_nan());
@@ -177,10 +187,16 @@ simd! {
         for part in block.chunks(1024) {
             let mut lanes = [0f32; WIDTH];
             let (chunks, tail) = part.as_chunks::<WIDTH>();
-            for chunk in chunks {
-                for i in 0..WIDTH {
-                    lanes[i] += lane::exp(chunk[i] - max);
+            for (some, lanes) in lanes.as_chunks_mut::<SOME>().0.iter_mut().enumerate() {
+                let mut sums = [0f32; SOME];
+                for chunk in chunks {
+                    next.fetch();
+                    let chunk = &chunk.as_chunks::<SOME>().0[some];
+                    for i in 0..SOME {
+                        sums[i] += lane::exp(chunk[i] - max);
+                    }
                 }
+                *lanes = sums;
             }
             for (lane, x) in lanes.iter_mut().zip(tail) {
                 *lane += lane::exp(x - max);
@@ -313,7 +329,10 @@ mod tests {
         };
         for level in Chosen::all() {
             assert_eq!(run(level), run(Chosen::now()));
-            assert_eq!(block_sum(level, &logits), block_sum(Chosen::now(), &logits));
+            assert_eq!(
+                block_sum(level, &logits, &mut Lines::of(&log_kq)),
+                block_sum(Chosen::now(), &logits, &mut Lines::none())
+            );
         }
     }
 

@@ -9,6 +9,7 @@ mod int8;
 mod search;
 
 use super::Table;
+use crate::fetch::Lines;
 use crate::level::{Chosen, simd};
 use crate::product::{Packed, Write, multiply_at};
 use crate::tile::PANEL;
@@ -182,6 +183,16 @@ impl Narrow {
                 let half = self.rank.div_ceil(2);
                 let pairs = &pairs[panels.start * half..panels.end * half];
                 int8::rows(level, pairs, &scales[panels], queries, out, stride, slots.len());
+            }
+        }
+    }
+
+    /// What the scores of slots from a multiple of 32 on will read, as far as it pays to ask for it before.
+    pub(super) fn ahead(&self, level: Chosen, from: usize) -> Lines {
+        match &self.codes {
+            Codes::Bf16(_) => Lines::none(),
+            Codes::Int8 { pairs, .. } => {
+                int8::ahead(level, &pairs[(from.div_ceil(PANEL) * self.rank.div_ceil(2)).min(pairs.len())..])
             }
         }
     }

@@ -4,6 +4,7 @@
 //! small beside that of the items.
 
 use super::Asked;
+use crate::fetch::Lines;
 use crate::level::{Chosen, Level};
 use crate::tile::PANEL;
 
@@ -59,6 +60,20 @@ pub(super) fn encode(v: &[f32], at: usize, panel: &mut [Step]) -> (f32, impl Fn(
     }
     let scale = if is_kept { scale } else { 0.0 };
     (scale, move |k| codes[k] * f64::from(scale))
+}
+
+/// What the form for AVX2 asks for before its turn: 16 panels fill the L1 of many CPUs without AVX-512 by themselves at rank
+/// 64, and were gone before theirs there.
+const AHEAD: usize = 16 << 10;
+
+/// What scores of the panels to come will read and have not asked for yet, so that memory has work while something else is
+/// computed. Only for the form for AVX2, with which it was measured.
+pub(super) fn ahead(level: Chosen, panels: &[Step]) -> Lines {
+    let asked = (AHEAD / size_of::<Step>()).min(panels.len());
+    match level.level() {
+        Level::Avx2 => Lines::of(&panels[asked..(2 * asked).min(panels.len())]),
+        _ => Lines::none(),
+    }
 }
 
 /// Scores of queries for whole panels, of which the first `count` items are wanted: a row of `stride` for each query.
@@ -164,7 +179,7 @@ fn write<const Q: usize>(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, Rounded, Step, write};
+    use super::{AHEAD, PANEL, Rounded, Step, write};
     use std::arch::x86_64::{
         _MM_HINT_T0, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
         _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
@@ -179,8 +194,7 @@ mod x86 {
 
     /// Sums of whole panels by registers of so many lanes: `load` reads as many pairs of bytes, `widen` makes them 16 bits,
     /// `add` adds their products with a query's pair to the sums. What comes so many bytes `ahead`, given the pairs of a
-    /// panel, is fetched into the cache that `hint` names: 16 panels fill the L1 of many CPUs without AVX-512 by themselves
-    /// at rank 64, and were gone before their turn there.
+    /// panel, is fetched into the cache that `hint` names.
     macro_rules! sums {
         (
             $name:ident, $features:literal, $lanes:literal lanes of $zero:ident, $hint:ident $ahead:expr,
@@ -242,7 +256,7 @@ mod x86 {
     );
     sums!(
         avx2, "avx2,fma",
-        8 lanes of _mm256_setzero_si256, _MM_HINT_T1 |_| 16 << 10,
+        8 lanes of _mm256_setzero_si256, _MM_HINT_T1 |_| AHEAD,
         _mm_loadu_si128 _mm256_cvtepi8_epi16 _mm256_set1_epi32
         |sum, part, query| _mm256_add_epi32(sum, _mm256_madd_epi16(part, query)), _mm256_storeu_si256
     );

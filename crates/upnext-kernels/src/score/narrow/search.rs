@@ -1,6 +1,7 @@
 //! Candidates by narrow scores, then the best of them by exact ones.
 
 use super::{Asked, Narrow, TILE, up};
+use crate::fetch::{self, Lines};
 use crate::level::Chosen;
 use crate::product::Packed;
 use crate::score::best::Best;
@@ -158,8 +159,13 @@ impl Bounded {
 
     /// Takes in scores that are wrong by at most `slack`.
     pub(in crate::score) fn push(&mut self, scores: &[f32], slack: f64) {
+        self.push_before(scores, slack, &mut Lines::none());
+    }
+
+    /// The same, while what is read next comes from memory.
+    fn push_before(&mut self, scores: &[f32], slack: f64, next: &mut Lines) {
         let mut sum = LogSumExp::new();
-        sum.push(scores);
+        sum.push_before(scores, next);
         self.narrow.merge(&sum);
         self.high.merge(&sum.raised(up(slack)));
     }
@@ -217,6 +223,8 @@ struct State {
     least: Best,
     candidates: Vec<Candidate>,
     sum: Bounded,
+    /// Room for the places in a tile of what may be a candidate.
+    hits: Vec<usize>,
 }
 
 /// How many of the best must be among the candidates.
@@ -226,7 +234,12 @@ pub(in crate::score) fn wanted(query: &Query<'_>) -> usize {
 
 impl State {
     fn new(query: &Query<'_>) -> State {
-        State { least: Best::new(wanted(query)), candidates: Vec::new(), sum: Bounded::new() }
+        State {
+            least: Best::new(wanted(query)),
+            candidates: Vec::new(),
+            sum: Bounded::new(),
+            hits: Vec::new(),
+        }
     }
 }
 
@@ -290,6 +303,7 @@ fn search(
     room.resize(room.len().max(queries.len().min(QUERIES) * TILE), 0.0);
     for from in (b * BLOCK..end).step_by(TILE) {
         let tile = from..(from + TILE).min(end);
+        let mut next = narrow.ahead(level, tile.end);
         for (queries, states) in queries.chunks(QUERIES).zip(states.chunks_mut(QUERIES)) {
             let asked: Vec<&Asked<'_>> = queries.iter().map(|(_, asked)| *asked).collect();
             narrow.scores(level, &asked, tile.clone(), room, TILE, spare);
@@ -297,8 +311,10 @@ fn search(
                 let scores = &mut scores[..tile.len()];
                 let rounding = offset(level, query, from, scores);
                 exclude(scores, &query.eligible, &tile);
-                let reach = Reach { length: asked.length, rounding, of: &narrow.reach[tile.clone()] };
-                examine(level, scores, from, &reach, narrow.reach_of_tile[from / TILE], state);
+                let farthest = narrow.reach_of_tile[from / TILE];
+                let reach =
+                    Reach { length: asked.length, rounding, of: &narrow.reach[tile.clone()], farthest };
+                examine(level, scores, from, &reach, &mut next, state);
             }
         }
     }
@@ -340,6 +356,8 @@ struct Reach<'a> {
     length: f64,
     rounding: f64,
     of: &'a [f32],
+    /// The largest of them.
+    farthest: f32,
 }
 
 impl Reach<'_> {
@@ -352,25 +370,33 @@ impl Reach<'_> {
     }
 }
 
-/// Takes a tile's scores into what is known of a query.
-fn examine(level: Chosen, scores: &[f32], from: usize, reach: &Reach<'_>, farthest: f32, state: &mut State) {
-    let slack = reach.with(farthest);
-    state.sum.push(scores, slack);
-    for (i, part) in scores.chunks(RUN).enumerate() {
-        let floor = floor(state.least.bar(), slack);
-        if largest(level, part) < floor {
-            continue;
-        }
-        for (j, &score) in part.iter().enumerate().filter(|(_, score)| **score >= floor) {
-            let (at, off) = (i * RUN + j, reach.at(i * RUN + j));
-            let id = (from + at) as u32;
-            let most = up(f64::from(score) + off);
-            if most >= state.least.bar() {
-                state.candidates.push(Candidate { id, score, most, slack });
-                let least = -up(off - f64::from(score));
-                if least > state.least.bar() {
-                    state.least.offer(least, id);
-                }
+/// Takes a tile's scores into what is known of a query, while memory brings what is read next.
+fn examine(
+    level: Chosen,
+    scores: &[f32],
+    from: usize,
+    reach: &Reach<'_>,
+    next: &mut Lines,
+    state: &mut State,
+) {
+    let slack = reach.with(reach.farthest);
+    let floor = floor(state.least.bar(), slack);
+    let State { least, candidates, sum, hits } = state;
+    hits.clear();
+    for (i, part) in scores.chunks(RUN).enumerate().filter(|(_, part)| largest(level, part) >= floor) {
+        let found = part.iter().enumerate().filter(|(_, score)| **score >= floor);
+        hits.extend(found.map(|(j, _)| i * RUN + j));
+    }
+    hits.iter().for_each(|&at| fetch::soon(&reach.of[at]));
+    sum.push_before(scores, slack, next);
+    for &at in &*hits {
+        let (id, score, off) = ((from + at) as u32, scores[at], reach.at(at));
+        let most = up(f64::from(score) + off);
+        if most >= least.bar() {
+            candidates.push(Candidate { id, score, most, slack });
+            let lowest = -up(off - f64::from(score));
+            if lowest > least.bar() {
+                least.offer(lowest, id);
             }
         }
     }
