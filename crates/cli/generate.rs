@@ -36,6 +36,7 @@ use crate::rules::Rules;
 use crate::{interrupt, open, say, shown};
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+    upnext_kernels::allocator::small_pages();
     let scoring = args.scoring.scoring()?;
     let options =
         Options { threads: Threads::Pool(rayon::current_num_threads()), scoring, ..Options::default() };

@@ -71,6 +71,8 @@ impl Job<'_> {
             if work(index, &histories, &users)?.is_break() {
                 return Ok(());
             }
+            drop((histories, users));
+            upnext_kernels::allocator::give_back();
         }
         let Some(requests) = &self.requests else { return Ok(()) };
         let is_left = |user: &&str| !found.contains(*user) && is_in(self.args.shard(), user);

@@ -1,6 +1,6 @@
-//! How a binary's allocator, mimalloc, treats memory that is free for the moment.
+//! By which pages a binary's allocator, mimalloc, holds memory, and what becomes of it while it is free.
 
-use libmimalloc_sys::{mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 /// `mi_option_purge_delay` of mimalloc's C header, which the Rust crate does not name.
 const PURGE_DELAY: mi_option_t = 15;
@@ -14,6 +14,29 @@ pub fn keep_pages() {
     #[expect(unsafe_code, reason = "the allocator is written in C")]
     unsafe {
         mi_option_set(PURGE_DELAY, -1);
+    }
+}
+
+/// From now on this process takes its memory by small pages, whatever the allocator asks the kernel for.
+///
+/// Of a huge page all two megabytes are held as soon as one byte is touched, and mimalloc spreads over many of them: a job
+/// that works on one piece of its data after the other held half as much again, and how much hung on chance. Meant for
+/// such jobs; it says nothing to other systems than Linux, and to one that has no huge pages.
+pub fn small_pages() {
+    // What a kernel without huge pages says to it is of no interest.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Gives what is free back to the kernel at once.
+///
+/// Meant for jobs that have done with one piece of their data and are about to read the next, which would otherwise take its
+/// memory beside that of the one before.
+pub fn give_back() {
+    // SAFETY: may be called at any time; only memory that is free is given back.
+    #[expect(unsafe_code, reason = "the allocator is written in C")]
+    unsafe {
+        mi_collect(true);
     }
 }
 
@@ -33,6 +56,15 @@ mod tests {
             keep_pages();
             assert_eq!(mi_option_get(PURGE_DELAY), -1);
             mi_option_set_default(PURGE_DELAY, 1000);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn huge_pages_are_given_up() {
+        if rustix::thread::transparent_huge_pages_are_disabled().is_ok() {
+            small_pages();
+            assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Letters: b histories · w hypotheses · n positions · k horizons read · d width · r rank.
 
 mod pass;
+mod rooms;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::ops::attention::{self, Memory};
 use crate::ops::{Layout, mlp};
 use crate::vectors::Vectors;
 use pass::{Layer, Scratch};
+use rooms::Rooms;
 
 /// Hypotheses that one thread extends at a time.
 const HYPOTHESES: usize = 8;
@@ -37,6 +39,7 @@ pub struct Network {
     /// `(K - 1, d)` the vectors of the horizons after the first.
     horizons: Vec<f32>,
     head: Option<Packed>,
+    rooms: Rooms,
 }
 
 impl Network {
@@ -77,7 +80,8 @@ impl Network {
             project_in = Some(Packed::transposed(&values("items.project_in")?, d, r));
             head = Some(Packed::transposed(&values("head.project")?, r, d));
         }
-        Ok(Self { config: config.clone(), project_in, positions, layers, horizons, head })
+        let rooms = Rooms::new();
+        Ok(Self { config: config.clone(), project_in, positions, layers, horizons, head, rooms })
     }
 
     /// The model's sizes and switches.
@@ -146,7 +150,7 @@ impl Network {
                 rest = below;
             }
         }
-        spread(tasks, parallel, |scratch, (histories, own, states)| {
+        self.spread(tasks, parallel, |scratch, (histories, own, states)| {
             self.read(histories, vectors, own.unwrap_or_default(), states, scratch)
         })?;
         Ok(out)
@@ -159,7 +163,7 @@ impl Network {
     pub fn states(&self, history: &[ItemId], vectors: &Vectors<'_>) -> Result<Vec<f32>> {
         self.check_vectors(vectors)?;
         self.check_history(0, history, vectors)?;
-        let mut scratch = Scratch::default();
+        let mut scratch = self.rooms.enter();
         let mut x = self.embed(&[history], vectors, &mut scratch)?;
         let mut out = vec![0.0; history.len() * self.config.rank];
         for layer in &self.layers {
@@ -215,7 +219,7 @@ impl Network {
             .zip(own.chunks_mut(HYPOTHESES))
             .zip(out.chunks_mut(HYPOTHESES * width))
             .collect();
-        spread(tasks, parallel, |scratch, (((tokens, prompts), own), states)| {
+        self.spread(tasks, parallel, |scratch, (((tokens, prompts), own), states)| {
             self.step(tokens, prompts, own, vectors, states, scratch)
         })?;
         Ok(out)
@@ -264,17 +268,20 @@ impl Network {
         }
         Ok(())
     }
-}
 
-/// Runs independent tasks, each with its thread's scratch.
-fn spread<T: Send>(
-    tasks: Vec<T>,
-    parallel: bool,
-    run: impl Fn(&mut Scratch, T) -> Result<()> + Send + Sync,
-) -> Result<()> {
-    if parallel && tasks.len() > 1 {
-        return tasks.into_par_iter().try_for_each_init(Scratch::default, run);
+    /// Runs independent tasks, each with its thread's scratch.
+    fn spread<T: Send>(
+        &self,
+        tasks: Vec<T>,
+        parallel: bool,
+        run: impl Fn(&mut Scratch, T) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        if parallel && tasks.len() > 1 {
+            return tasks
+                .into_par_iter()
+                .try_for_each_init(|| self.rooms.enter(), |scratch, task| run(scratch, task));
+        }
+        let mut scratch = self.rooms.enter();
+        tasks.into_iter().try_for_each(|task| run(&mut scratch, task))
     }
-    let mut scratch = Scratch::default();
-    tasks.into_iter().try_for_each(|task| run(&mut scratch, task))
 }

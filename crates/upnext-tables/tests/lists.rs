@@ -148,7 +148,7 @@ fn list(row: &Row, column: usize) -> &[Field] {
 fn parquet_rows_are_the_rows_that_were_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lists.parquet");
-    let expected = write_many(&path, Layout::Rows, 60_000);
+    let expected = write_many(&path, Layout::Rows, 30_000);
     let (groups, rows) = parquet_rows(&path);
     assert_eq!(groups, 2, "{} rows are more than a row group should hold", expected.len());
     let read: Vec<_> = rows

@@ -15,8 +15,8 @@ use super::{Form, Layout, List, ListFile, schema};
 
 /// Places and bytes of keys and texts that are gathered before a row group is written: what a job holds in memory,
 /// however many users it has.
-const GROUP_PLACES: usize = 1 << 17;
-const GROUP_BYTES: usize = 16 << 20;
+const GROUP_PLACES: usize = 1 << 16;
+const GROUP_BYTES: usize = 8 << 20;
 
 /// A Parquet file of lists, zstd inside.
 ///
