@@ -160,7 +160,7 @@ fn parquet_rows_are_the_rows_that_were_written() {
         .collect();
     assert!(read == expected);
     let again = folder.path().join("again.parquet");
-    write_many(&again, Layout::Rows, 60_000);
+    write_many(&again, Layout::Rows, 30_000);
     assert!(std::fs::read(&path).unwrap() == std::fs::read(&again).unwrap());
     assert_eq!(files(folder.path()), ["again.parquet", "lists.parquet"]);
 }
