@@ -9,7 +9,7 @@ use super::pass::Scratch;
 /// Buffers that no thread uses at the moment.
 ///
 /// Made anew by each call, they would be faulted in and zeroed each time, and freed ones of all sizes would wait in the
-/// allocator: a job's memory would grow with its length. They are as large as the largest group of histories that passed.
+/// allocator: a job's memory would hang on chance. They are as large as the largest group of histories that passed.
 pub(super) struct Rooms {
     idle: Mutex<Vec<Scratch>>,
     /// No more than can be used at once are kept, however many callers come together.
